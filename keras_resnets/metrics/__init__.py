@@ -1,0 +1,39 @@
+"""Verification metrics: score trials, normalise and calibrate the scores, measure the errors."""
+
+from keras_resnets.metrics.calibration import ScoreCalibrator
+from keras_resnets.metrics.det_plot import plot_det
+from keras_resnets.metrics.keras_metrics import EqualErrorRate, MinDCF
+from keras_resnets.metrics.normalization import as_norm, s_norm
+from keras_resnets.metrics.scores import (
+    average_embeddings,
+    cohort_scores,
+    cosine_scores,
+    five_crop_scores,
+)
+from keras_resnets.metrics.verification import (
+    DETCurve,
+    act_dcf,
+    bayes_threshold,
+    det_curve,
+    equal_error_rate,
+    min_dcf,
+)
+
+__all__ = [
+    "DETCurve",
+    "EqualErrorRate",
+    "MinDCF",
+    "ScoreCalibrator",
+    "act_dcf",
+    "as_norm",
+    "average_embeddings",
+    "bayes_threshold",
+    "cohort_scores",
+    "cosine_scores",
+    "det_curve",
+    "equal_error_rate",
+    "five_crop_scores",
+    "min_dcf",
+    "plot_det",
+    "s_norm",
+]

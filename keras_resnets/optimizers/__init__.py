@@ -1,0 +1,7 @@
+"""Learning-rate schedules."""
+
+from keras_resnets.optimizers.cyclical import CyclicalLearningRate
+from keras_resnets.optimizers.piecewise import PiecewiseEpochs
+from keras_resnets.optimizers.warmup_cosine import WarmupCosine
+
+__all__ = ["CyclicalLearningRate", "PiecewiseEpochs", "WarmupCosine"]

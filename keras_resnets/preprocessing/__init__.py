@@ -1,0 +1,5 @@
+"""What happens to raw input before a network sees it: one module a kind of input."""
+
+from keras_resnets.preprocessing import audio
+
+__all__ = ["audio"]

@@ -1,0 +1,62 @@
+"""Sets up TensorFlow before any test imports it, and holds what several rooms' tests share."""
+
+import os
+
+# Two workers on two cores: one thread each, or they fight.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+from pathlib import Path
+
+import keras
+import pytest
+import tensorflow as tf
+
+# `MirroredStrategy` is tested on two logical devices, which are fixed once TensorFlow has started.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def keras_seed_and_policy():
+    """Every test starts from the same random numbers and leaves no dtype policy behind."""
+    keras.utils.set_random_seed(0)
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(scope="session")
+def root():
+    """The repository's root."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def data_dir():
+    """The folder of larger real data; tests that use it carry the mark `data`."""
+    folder = os.environ.get("KERAS_RESNETS_DATA")
+    if not folder:
+        pytest.skip("KERAS_RESNETS_DATA is not set")
+    if not Path(folder).is_dir():
+        pytest.fail(f"KERAS_RESNETS_DATA must be a folder. Received: {folder}")
+    return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def two_devices():
+    """Names of two logical CPU devices, for `tf.distribute.MirroredStrategy(two_devices)`."""
+    return [device.name for device in tf.config.list_logical_devices("CPU")]
+
+
+@pytest.fixture(scope="session")
+def speech_sample():
+    """The bundled speech: `train`, `test` and `trials`."""
+    from keras_resnets import datasets
+
+    return datasets.load("speech_sample")

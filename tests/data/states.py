@@ -1,0 +1,45 @@
+"""State dicts as a function of their tensors' names, so that golden files hold outputs only.
+
+numpy's legacy `RandomState` streams are frozen, hence the same numbers with every numpy.
+"""
+
+import zlib
+
+import numpy as np
+
+ATTENTION = ("asp.", "pool.", "attention.")
+
+
+def random_array(name, shape):
+    """Normal noise that depends on the name alone."""
+    seed = zlib.crc32(name.encode()) & 0xFFFFFFFF
+    return np.random.RandomState(seed).standard_normal(shape).astype("float32")
+
+
+def random_state(shapes):
+    """A state dict of these names and shapes, scaled so that activations stay near one.
+
+    Batch norm statistics and affine parameters are random too: at their initial values a
+    misplaced one would not show. Attention is sharp, or its context would hardly matter.
+    """
+    return {name: _tensor(name, tuple(shape)) for name, shape in shapes.items()}
+
+
+def random_features(name, frames):
+    """Two examples of 80-bin features, centred over time as every recipe does."""
+    x = random_array(f"features of {name}", (2, frames, 80))
+    return x - x.mean(axis=1, keepdims=True)
+
+
+def _tensor(name, shape):
+    if name.endswith("num_batches_tracked"):
+        return np.zeros(shape, "int64")
+    noise = random_array(name, shape)
+    if len(shape) > 1:
+        gain = 3.0 if name.startswith(ATTENTION) else 1.0
+        return noise * np.float32(gain * np.prod(shape[1:]) ** -0.5)
+    if name.endswith("running_var"):
+        return np.float32(0.5) + np.abs(noise)
+    if name.endswith("weight"):
+        return np.float32(0.5) + np.float32(0.2) * noise
+    return np.float32(0.2) * noise

@@ -1,0 +1,145 @@
+import json
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from tuners import Categorical, Integer, Ordinal, Real, SearchSpace
+
+ALL = [
+    Categorical("pooling", ["asp", None, 3], part="architecture"),
+    Categorical("augment", [True, False]),
+    Ordinal("channels", [256, 512, 1024], part="architecture"),
+    Integer("batch_size", 32, 128, step=32),
+    Integer("epochs", 1, 100, log=True),
+    Real("dropout", 0, 0.5),
+    Real("learning_rate", 1e-5, 1e-2, log=True),
+]
+
+
+def test_size_is_exact():
+    # The recipe table of FBNetV3's search: 18,905,040 points.
+    lengths = [11, 2, 2, 31, 22, 42, 15]
+    space = SearchSpace([Integer(f"d{i}", 0, n - 1) for i, n in enumerate(lengths)])
+    assert space.size() == 18_905_040
+    huge = SearchSpace([Integer(f"d{i}", 1, 1000) for i in range(20)])
+    assert huge.size() == 10**60
+    assert SearchSpace(ALL).size() == math.inf
+    assert [d.size() for d in ALL] == [3, 2, 3, 4, 100, math.inf, math.inf]
+
+
+def test_samples_lie_in_the_space_and_follow_the_seed():
+    space = SearchSpace(ALL)
+    configs = space.sample(200, seed=1)
+    assert all(config in space for config in configs)
+    assert configs == space.sample(200, seed=np.random.default_rng(1))
+    assert configs != space.sample(200, seed=2)
+
+
+@pytest.mark.parametrize("dimension", ALL[:4])
+def test_every_value_is_equally_likely(dimension):
+    rng = np.random.default_rng(0)
+    counts = Counter(dimension.sample(rng) for _ in range(4096))
+    assert len(counts) == dimension.size()
+    expected = 4096 / dimension.size()
+    assert all(abs(count - expected) < 5 * math.sqrt(expected) for count in counts.values())
+
+
+def test_log_sampling_is_even_in_the_logarithm():
+    rng = np.random.default_rng(0)
+    rates = [ALL[6].sample(rng) for _ in range(3000)]
+    decades = Counter(math.floor(math.log10(rate)) for rate in rates)
+    assert set(decades) == {-5, -4, -3}
+    assert all(900 < count < 1100 for count in decades.values())
+    epochs = Counter(ALL[4].sample(rng) for _ in range(20_000))
+    assert min(epochs) == 1 and max(epochs) == 100
+    # A whole number n owns log((n + 0.5) / (n - 0.5)) of log(100.5 / 0.5).
+    assert epochs[1] / 20_000 == pytest.approx(math.log(3) / math.log(201), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("dimension", "value"),
+    [
+        (ALL[0], "stats"),
+        (ALL[1], 1),
+        (ALL[2], 300),
+        (ALL[3], 48),
+        (ALL[3], 160),
+        (ALL[3], 64.5),
+        (ALL[4], True),
+        (ALL[5], -0.1),
+        (ALL[5], math.nan),
+        (ALL[6], "1e-3"),
+    ],
+)
+def test_values_outside_are_refused(dimension, value):
+    assert value not in dimension
+    with pytest.raises(ValueError, match=f"'{dimension.name}' must lie in"):
+        SearchSpace([dimension]).validate({dimension.name: value})
+
+
+def test_validate_names_missing_and_unknown():
+    space = SearchSpace(ALL[:2])
+    with pytest.raises(ValueError, match=r"Missing: \['pooling'\], unknown: \['poling'\]"):
+        space.validate({"poling": "asp", "augment": True})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Categorical("a", []), "at least one"),
+        (lambda: Categorical("a", ["x", "x"]), "must be different"),
+        (lambda: Categorical("a", [1, "1"]), "must be different"),
+        (lambda: Categorical("a", [[1]]), "strings, booleans, numbers or None"),
+        (lambda: Categorical("a", "asp"), "strings, booleans, numbers or None"),
+        (lambda: Categorical("a b", [1]), "Python identifier"),
+        (lambda: Categorical("a", [1], part="data"), "`part` of 'a'"),
+        (lambda: Ordinal("a", [2, 1]), "increasing"),
+        (lambda: Ordinal("a", [1, 2.0]), "one type"),
+        (lambda: Integer("a", 1, 4, step=2), "whole steps"),
+        (lambda: Integer("a", 4, 1), "whole steps"),
+        (lambda: Integer("a", 1.0, 4), "whole numbers"),
+        (lambda: Integer("a", 0, 4, log=True), "`low` > 0"),
+        (lambda: Real("a", 1, 1), "`low` < `high`"),
+        (lambda: Real("a", 0, 1, log=True), "`low` > 0"),
+        (lambda: Real("a", 0, math.inf), "finite"),
+        (lambda: SearchSpace([]), "at least one"),
+        (lambda: SearchSpace([ALL[0], ALL[0]]), r"twice: \['pooling'\]"),
+        (lambda: SearchSpace(["pooling"]), "must be of"),
+    ],
+)
+def test_bad_dimensions_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_config_survives_json():
+    space = SearchSpace(ALL)
+    again = SearchSpace.from_config(json.loads(json.dumps(space.get_config())))
+    assert again.dimensions == space.dimensions
+    assert again.sample(5, seed=3) == space.sample(5, seed=3)
+
+
+def test_spaces_add():
+    both = SearchSpace(ALL[:1]) + SearchSpace(ALL[1:])
+    assert both.dimensions == tuple(ALL)
+    config = both.sample(seed=0)[0]
+    architecture, recipe = both.part(config, "architecture"), both.part(config, "recipe")
+    assert set(architecture) == {"pooling", "channels"}
+    assert architecture | recipe == config
+
+
+def test_keras_tuner_knows_every_dimension():
+    keras_tuner = pytest.importorskip("keras_tuner")
+    space = SearchSpace(ALL)
+    hp = space.to_hyperparameters()
+    assert {h.name for h in hp.space} == {d.name for d in ALL}
+    assert space.from_hyperparameters(hp) in space
+    # What a tuner sets is what is read, also after a trip through its own JSON.
+    hp.values |= {"pooling": "None", "augment": "False", "channels": 1024, "batch_size": 96}
+    hp = keras_tuner.HyperParameters.from_config(json.loads(json.dumps(hp.get_config())))
+    config = space.from_hyperparameters(hp)
+    assert config in space
+    assert config["pooling"] is None and config["augment"] is False
+    assert (config["channels"], config["batch_size"]) == (1024, 96)
