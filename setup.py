@@ -31,6 +31,7 @@ EXTRAS["test"] = [
     *EXTRAS["tuner"],
     "pytest>=8",
     "pytest-xdist>=3.5",
+    "scikit-learn>=1.4",
     "scipy>=1.11",
     "setuptools>=77",
     "tensorflow-serving-api>=2.16",

@@ -103,14 +103,13 @@ def acoustics(args, data):
         if folder is None and root is not None and (Path(root) / name).is_dir():
             folder = Path(root) / name
         if folder is None:
-            found = synthetic(count, seed=args.seed)
+            found, held_out = synthetic(count, seed=args.seed), count // 2
         else:
             found = sorted(str(path) for path in Path(folder).rglob("*.wav"))
-            if len(found) < 2:
-                sys.exit(
-                    f"{folder} must hold at least two .wav files, to train on and to test with"
-                )
-        return {"train": found[::2], "test": found[1::2]}
+            held_out = 2
+            if len(found) <= held_out:
+                sys.exit(f"{folder} must hold at least three .wav files: two are kept for testing")
+        return {"train": found[:-held_out], "test": found[-held_out:]}
 
     rooms = clips(args.rir, "rir", synthetic_rooms, 32)
     noises = clips(args.noise, "noise", synthetic_noises, 16)

@@ -28,3 +28,21 @@ def cross_replica_mean(x):
     if context is None or context.num_replicas_in_sync == 1:
         return x
     return context.all_reduce(tf.distribute.ReduceOp.MEAN, x)
+
+
+def replica_count():
+    """The number of replicas of the current distribution strategy.
+
+    Returns:
+        A Python integer; 1 outside a strategy and on the other backends.
+
+    Example:
+
+    >>> replica_count()
+    1
+    """
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync

@@ -3,8 +3,10 @@
 import keras
 import numpy as np
 
+from keras_resnets.inference.batches import compiled
 from keras_resnets.metrics import det_curve
-from trainers.evaluation import TrialAudio, compiled
+from trainers.energy import EnergyLogger as EnergyLogger
+from trainers.evaluation import TrialAudio
 
 
 class VerificationCallback(keras.callbacks.Callback):

@@ -3,62 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from keras_resnets.datasets import read_audio, read_trials
+from keras_resnets.inference.batches import embed_waveforms
 from keras_resnets.metrics import cosine_scores
-
-
-def embed_waveforms(model, waveforms, batch_size=16):
-    """Embeddings of waveforms of any lengths, in order.
-
-    Waveforms of like length share a batch, padded and with their lengths given.
-
-    Args:
-        model: `SpeakerTrainer` or encoder, from waveforms `[x, lengths]` to `(B, D)`; or what
-            `compiled` made of one.
-        waveforms: list of float arrays `(S,)`.
-        batch_size: int.
-
-    Returns:
-        float32 array `(N, D)`.
-    """
-    embed = model if isinstance(model, _Compiled) else compiled(model)
-    order = np.argsort([len(w) for w in waveforms], kind="stable")
-    vectors = [None] * len(waveforms)
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        lengths = np.array([len(waveforms[i]) for i in rows], "int32")
-        batch = np.zeros((len(rows), lengths.max()), "float32")
-        for row, i in zip(batch, rows, strict=True):
-            row[: len(waveforms[i])] = waveforms[i]
-        for i, vector in zip(rows, embed(batch, lengths), strict=True):
-            vectors[i] = vector
-    return np.stack(vectors)
-
-
-class _Compiled:
-    """A model's inference on padded waveforms as one graph for all shapes."""
-
-    def __init__(self, model):
-        @tf.function(
-            input_signature=[
-                tf.TensorSpec([None, None], tf.float32),
-                tf.TensorSpec([None], tf.int32),
-            ]
-        )
-        def embed(x, lengths):
-            return tf.cast(model([x, lengths], training=False), tf.float32)
-
-        self.embed = embed
-
-    def __call__(self, x, lengths):
-        return self.embed(x, lengths).numpy()
-
-
-def compiled(model):
-    """`model` for repeated use in `embed_waveforms`; it sees later changes of the weights."""
-    return _Compiled(model)
 
 
 class TrialAudio:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import keras
 
 from keras_resnets.layers import AdditiveAngularMargin
-from keras_resnets.optimizers import CyclicalLearningRate, WarmupCosine
+from keras_resnets.optimizers import CyclicalLearningRate, PiecewiseEpochs, WarmupCosine
 from trainers.callbacks import MarginSchedule
 from trainers.schedules import WarmupDecay
 
-SCHEDULES = ("constant", "cyclical", "cosine", "exponential", "linear", "per_epoch")
+SCHEDULES = ("constant", "cyclical", "cosine", "exponential", "linear", "per_epoch", "piecewise")
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,11 @@ class Recipe:
         end_learning_rate: float, the lowest.
         schedule: `"constant"`; `"cyclical"` between the two rates, a half cycle being `step_size`
             steps, in `cycle_mode`; `"cosine"`, `"linear"`, `"exponential"`: from the highest to the
-            lowest over the whole training; `"per_epoch"`: times `gamma` after each epoch.
-        step_size, cycle_mode, gamma: see `schedule`.
+            lowest over the whole training; `"per_epoch"`: times `gamma` after each epoch;
+            `"piecewise"`: times `gamma` at each of `milestones`.
+        step_size, cycle_mode, gamma, milestones: see `schedule`; milestones are epochs.
         warmup: linear warm-up from 0, in epochs or steps as the length; for `"cosine"`, `"linear"`,
-            `"exponential"`.
+            `"exponential"`, `"piecewise"`.
         weight_decay: float.
         seed: int.
 
@@ -58,6 +59,7 @@ class Recipe:
     step_size: int = 1
     cycle_mode: str = "triangular2"
     gamma: float = 1.0
+    milestones: tuple = ()
     warmup: float = 0
     weight_decay: float = 0.0
     seed: int = 0
@@ -100,6 +102,9 @@ class Recipe:
             return keras.optimizers.schedules.ExponentialDecay(
                 highest, steps_per_epoch, self.gamma, staircase=True
             )
+        if self.schedule == "piecewise":
+            rates = [highest * self.gamma**i for i in range(len(self.milestones) + 1)]
+            return PiecewiseEpochs(self.milestones, rates, steps_per_epoch, warmup_steps=warmup)
         if self.schedule == "cosine":
             return WarmupCosine(highest, total, warmup_steps=warmup, end=lowest)
         return WarmupDecay(highest, lowest, total, warmup, shape=self.schedule)

@@ -3,6 +3,8 @@
 from trainers.recipe import Recipe, SpeakerRecipe
 
 __all__ = [
+    "BATCH_NORM_ONLY_CIFAR10",
+    "BATCH_NORM_ONLY_IMAGENET",
     "ECAPA_3DSPEAKER",
     "ECAPA_LARGE_MARGIN",
     "ECAPA_PAPER",
@@ -142,14 +144,14 @@ ECAPA_LARGE_MARGIN = SpeakerRecipe(
 
 ECAPA_SMALL = SpeakerRecipe(
     name="ecapa_small",
-    source="keras_resnets: a few CPU minutes on a few hundred short utterances",
+    source="this package: a few CPU minutes on a few hundred short utterances",
     data="speech_sample, 251 speakers at three speeds",
-    batch_size=64,
-    steps=400,
+    batch_size=32,
+    steps=800,
     optimizer="adam",
     learning_rate=2e-3,
     schedule="linear",
-    warmup=40,
+    warmup=80,
     weight_decay=2e-5,
     head_weight_decay=2e-4,
     crop_samples=32_240,
@@ -157,6 +159,37 @@ ECAPA_SMALL = SpeakerRecipe(
     augment_probability=2 / 3,
     spec_augment={"time_width": 5, "freq_width": 10},
     start_margin=0.0,
-    margin_span=(50, 250),
+    margin_span=(100, 500),
     margin_mode="linear",
+)
+
+BATCH_NORM_ONLY_CIFAR10 = Recipe(
+    name="batch_norm_only_cifar10",
+    source="Frankle et al., ICLR 2021, arXiv 2003.00152; facebookresearch/open_lth",
+    data="CIFAR-10, padded by 4 and cropped, flipped",
+    batch_size=128,
+    epochs=160,
+    optimizer="sgd",
+    optimizer_args={"momentum": 0.9},
+    learning_rate=0.1,
+    schedule="piecewise",
+    milestones=(80, 120),
+    gamma=0.1,
+    weight_decay=1e-4,
+)
+
+BATCH_NORM_ONLY_IMAGENET = Recipe(
+    name="batch_norm_only_imagenet",
+    source="Frankle et al., ICLR 2021, arXiv 2003.00152; facebookresearch/open_lth",
+    data="ImageNet",
+    batch_size=1024,
+    epochs=90,
+    optimizer="sgd",
+    optimizer_args={"momentum": 0.9},
+    learning_rate=0.4,
+    schedule="piecewise",
+    milestones=(30, 60, 80),
+    gamma=0.1,
+    warmup=5,
+    weight_decay=1e-4,
 )

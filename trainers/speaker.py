@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_resnets.layers import CepstralMeanNormalization, FrameMask, front_end
 from trainers.recipes import ECAPA_LARGE_MARGIN
+from trainers.replicas import share_of_global_batch, update_loss
 from trainers.speech_data import augment_by_place, split_lengths
 from trainers.weight_decay import SCOPES, apply_gradients, decay_rates
 
@@ -202,7 +203,9 @@ class SpeakerTrainer(keras.Model):
             cosines = self.head.cosines(embedding)
             logits = self.head.logits(cosines, safe_labels)
             loss = self.compute_loss(x, safe_labels, logits, loss_weight, training=True)
-            scaled_loss = self.optimizer.scale_loss(loss * _share_of_global_batch(labels))
+            scaled_loss = self.optimizer.scale_loss(
+                loss * share_of_global_batch(tf.shape(labels)[0])
+            )
         variables = self.trainable_variables
         apply_gradients(
             self.optimizer,
@@ -246,11 +249,7 @@ class SpeakerTrainer(keras.Model):
         return labels, tf.where(valid, labels, 0), tf.where(valid, weight, float("nan"))
 
     def _logs(self, x, labels, logits, sample_weight, loss):
-        """Update the metrics: `loss` is this replica's mean divided by the number of replicas."""
-        count = tf.shape(labels)[0]
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        mean = tf.where(count > 0, loss * replicas, 0.0)
-        next(m for m in self.metrics if m.name == "loss").update_state(mean, sample_weight=count)
+        update_loss(self, loss, tf.shape(labels)[0])
         return self.compute_metrics(x, labels, logits, sample_weight)
 
     def get_config(self):
@@ -282,12 +281,3 @@ class SpeakerTrainer(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
-
-
-def _share_of_global_batch(labels):
-    """Factor that turns a replica's mean over its own rows into its part of the global mean."""
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    if replicas == 1:
-        return 1.0
-    rows = tf.cast(tf.shape(labels)[0], tf.float32)
-    return rows * replicas / tf.distribute.get_replica_context().all_reduce("SUM", rows)

@@ -34,6 +34,20 @@ def decay_rates(variables, rate, scope="all", special=()):
     ]
 
 
+def add_decay(optimizer, gradients, variables, rates):
+    """Gradients with the coupled term: `gradient + rate * variable`, scaled as the loss is.
+
+    Args: as `apply_gradients`.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    return [
+        g
+        if g is None or rate == 0
+        else g + tf.cast(optimizer.scale_loss(rate / replicas), v.dtype) * v
+        for g, v, rate in zip(gradients, variables, rates, strict=True)
+    ]
+
+
 def apply_gradients(optimizer, gradients, variables, rates, decoupled=False):
     """Apply one optimizer step with weight decay; to be called in a replica context.
 
@@ -54,14 +68,7 @@ def apply_gradients(optimizer, gradients, variables, rates, decoupled=False):
         decoupled: bool.
     """
     if not decoupled:
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        gradients = [
-            g
-            if g is None or rate == 0
-            else g + tf.cast(optimizer.scale_loss(rate / replicas), v.dtype) * v
-            for g, v, rate in zip(gradients, variables, rates, strict=True)
-        ]
-        optimizer.apply(gradients, variables)
+        optimizer.apply(add_decay(optimizer, gradients, variables, rates), variables)
         return
 
     learning_rate = tf.convert_to_tensor(optimizer.learning_rate)

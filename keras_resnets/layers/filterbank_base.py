@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_resnets.layers.framing import (
     analysis_window,
+    check_waveform,
     clip_lengths,
     concrete,
     frame,
@@ -100,7 +101,7 @@ class Filterbank(keras.layers.Layer):
         return frame_count(lengths, self.frame_length, self.hop_length, self.pad)
 
     def call(self, inputs, lengths=None, training=None):
-        self._check_static(inputs.shape, keras.backend.standardize_dtype(inputs.dtype))
+        check_waveform(inputs.shape, inputs.dtype)
         size = ops.shape(inputs)[1]
         lengths = None if lengths is None else clip_lengths(lengths, size)
         self._check_values(inputs, lengths)
@@ -126,28 +127,11 @@ class Filterbank(keras.layers.Layer):
         return ops.cast(features, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
-        self._check_static(input_shape, "float32")
+        check_waveform(input_shape)
         frames = None
         if input_shape[1] is not None:
             frames = max(1, self.frame_lengths(input_shape[1]))
         return (input_shape[0], frames, self.num_mel_bins)
-
-    def _check_static(self, shape, dtype):
-        if len(shape) == 1:
-            raise ValueError(
-                "`inputs` must be a batch of waveforms, (batch, samples): for one waveform, pass "
-                f"`wav[None]`. Received: shape={tuple(shape)}"
-            )
-        if len(shape) != 2:
-            raise ValueError(
-                "`inputs` must be (batch, samples), one channel: mix down first. "
-                f"Received: shape={tuple(shape)}"
-            )
-        if dtype != "int16" and "float" not in dtype:
-            raise ValueError(
-                "`inputs` must be floats in [-1, 1] or int16 in [-32768, 32767]: scale other "
-                f"integers to [-1, 1]. Received: dtype={dtype}"
-            )
 
     def _check_values(self, inputs, lengths):
         """What can be seen in values only: nothing while tracing."""

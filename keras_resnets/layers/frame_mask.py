@@ -14,6 +14,8 @@ class FrameMask(keras.layers.Layer):
         frame_length: int, samples in a frame. The defaults take lengths in frames.
         hop_length: int, samples from one frame to the next.
         pad: int, samples that centred framing adds on each side.
+        shortest: int, samples under which an example has no frame; default `frame_length`. A
+            "frame" may be a window of frames, longer than the padding lets a signal be.
 
     Call arguments:
         features: `(B, T, ...)`.
@@ -32,11 +34,12 @@ class FrameMask(keras.layers.Layer):
            [ True,  True,  True]])
     """
 
-    def __init__(self, frame_length=1, hop_length=1, pad=0, **kwargs):
+    def __init__(self, frame_length=1, hop_length=1, pad=0, shortest=None, **kwargs):
         super().__init__(autocast=False, **kwargs)
         self.frame_length = frame_length
         self.hop_length = hop_length
         self.pad = pad
+        self.shortest = frame_length if shortest is None else shortest
         self.supports_masking = True
 
     def call(self, features, lengths=None):
@@ -45,7 +48,7 @@ class FrameMask(keras.layers.Layer):
         frames = ops.shape(features)[1]
         longest = frames * self.hop_length + self.frame_length - 2 * self.pad - 1
         lengths = clip_lengths(lengths, longest)
-        count = frame_count(lengths, self.frame_length, self.hop_length, self.pad)
+        count = frame_count(lengths, self.frame_length, self.hop_length, self.pad, self.shortest)
         return ops.arange(frames) < count[:, None]
 
     def compute_mask(self, features, mask=None):
@@ -62,4 +65,5 @@ class FrameMask(keras.layers.Layer):
             "frame_length": self.frame_length,
             "hop_length": self.hop_length,
             "pad": self.pad,
+            "shortest": self.shortest,
         }

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 
-def frame_count(samples, frame_length=1, hop_length=1, pad=0):
+def frame_count(samples, frame_length=1, hop_length=1, pad=0, shortest=None):
     """Number of whole frames in `samples` samples with `pad` samples added on each side.
 
     A signal shorter than one frame has none, with or without padding.
@@ -15,6 +15,7 @@ def frame_count(samples, frame_length=1, hop_length=1, pad=0):
         frame_length: int, samples in a frame.
         hop_length: int, samples from one frame to the next.
         pad: int, samples that centred framing adds on each side.
+        shortest: int, samples under which there is no frame; default `frame_length`.
 
     Returns:
         int for an int, else an integer tensor shaped like `samples`.
@@ -24,10 +25,11 @@ def frame_count(samples, frame_length=1, hop_length=1, pad=0):
     >>> [frame_count(n, 400, 160) for n in (399, 400, 559, 560, 32000)]
     [0, 1, 1, 2, 198]
     """
+    shortest = frame_length if shortest is None else shortest
     count = 1 + (samples + 2 * pad - frame_length) // hop_length
     if isinstance(samples, int):
-        return count if samples >= frame_length else 0
-    return ops.where(samples >= frame_length, count, ops.zeros_like(count))
+        return count if samples >= shortest else 0
+    return ops.where(samples >= shortest, count, ops.zeros_like(count))
 
 
 def frame(x, frame_length, hop_length):
@@ -111,3 +113,23 @@ def clip_lengths(lengths, longest):
             f"Received: lengths={values.tolist()}"
         )
     return ops.clip(ops.cast(lengths, "int32"), 0, longest)
+
+
+def check_waveform(shape, dtype="float32"):
+    """Raises `ValueError` unless `inputs` are a batch of one-channel waveforms, float or int16."""
+    dtype = keras.backend.standardize_dtype(dtype)
+    if len(shape) == 1:
+        raise ValueError(
+            "`inputs` must be a batch of waveforms, (batch, samples): for one waveform, pass "
+            f"`wav[None]`. Received: shape={tuple(shape)}"
+        )
+    if len(shape) != 2:
+        raise ValueError(
+            "`inputs` must be (batch, samples), one channel: mix down first. "
+            f"Received: shape={tuple(shape)}"
+        )
+    if dtype != "int16" and "float" not in dtype:
+        raise ValueError(
+            "`inputs` must be floats in [-1, 1] or int16 in [-32768, 32767]: scale other "
+            f"integers to [-1, 1]. Received: dtype={dtype}"
+        )

@@ -1,7 +1,10 @@
 import math
 
 import keras
+import numpy as np
 from keras import ops
+
+from keras_resnets.layers.framing import concrete
 
 TAILS = ("linear", "continuous")
 
@@ -15,12 +18,14 @@ class _MarginHead(keras.layers.Layer):
     """A cosine classifier whose target logit is made harder in training."""
 
     def __init__(self, classes, margin=0.2, scale=30.0, subcenters=1, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         for name, value in (("classes", classes), ("subcenters", subcenters)):
             if int(value) != value or value < 1:
                 raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value}")
-        if scale <= 0:
+        if not scale > 0:
             raise ValueError(f"`scale` must be positive. Received: scale={scale}")
+        if not 0 <= margin < math.pi:
+            raise ValueError(f"`margin` must be in [0, pi). Received: margin={margin}")
         self.classes = classes
         self.initial_margin = float(margin)
         self.scale = float(scale)
@@ -37,14 +42,21 @@ class _MarginHead(keras.layers.Layer):
             shape=(),
             initializer=keras.initializers.Constant(self.initial_margin),
             trainable=False,
-            dtype="float32",
-            autocast=False,
         )
 
+    @property
+    def _margin(self):
+        return ops.cast(self.margin, self.logits_dtype)
+
+    @property
+    def logits_dtype(self):
+        """At least float32: float16 cannot tell the angles near 0 apart."""
+        return keras.backend.result_type(self.variable_dtype, "float32")
+
     def cosines(self, inputs):
-        """Cosine of each embedding `(B, D)` with each class `(B, classes)`, in float32."""
-        x = l2_normalize(ops.cast(inputs, "float32"))
-        w = l2_normalize(ops.cast(self.kernel, "float32"), axis=0)
+        """Cosine of each embedding `(B, D)` with each class `(B, classes)`."""
+        x = l2_normalize(ops.cast(inputs, self.logits_dtype))
+        w = l2_normalize(ops.cast(self.kernel, self.logits_dtype), axis=0)
         cosines = ops.matmul(x, w)
         if self.subcenters > 1:
             shape = (-1, self.classes, self.subcenters)
@@ -59,9 +71,22 @@ class _MarginHead(keras.layers.Layer):
         """Logits from `cosines` `(B, classes)`; with `labels` `(B,)` the margin is applied."""
         if labels is None:
             return self.scale * cosines
-        labels = ops.cast(ops.reshape(labels, (-1, 1)), "int32")
+        labels = ops.cast(ops.reshape(self._checked(labels), (-1, 1)), "int32")
         target = ops.equal(labels, ops.arange(self.classes, dtype="int32"))
         return self.scale * ops.where(target, self.target(cosines), self.others(cosines, target))
+
+    def _checked(self, labels):
+        labels = ops.convert_to_tensor(labels)
+        if tuple(labels.shape[1:]) not in ((), (1,)):
+            raise ValueError(
+                f"`labels` must be integers of shape (batch,). Received: shape={labels.shape}"
+            )
+        values = concrete(labels)
+        if values is not None and ((values < 0) | (values >= self.classes)).any():
+            raise ValueError(
+                f"`labels` must be in [0, {self.classes}). Received: {np.ravel(values)[:5]}"
+            )
+        return labels
 
     def others(self, cosines, target):
         return cosines
@@ -70,7 +95,7 @@ class _MarginHead(keras.layers.Layer):
         return (input_shape[0], self.classes)
 
     def compute_output_spec(self, inputs, labels=None):
-        return keras.KerasTensor((inputs.shape[0], self.classes), "float32")
+        return keras.KerasTensor((inputs.shape[0], self.classes), self.logits_dtype)
 
     def get_config(self):
         return {
@@ -109,10 +134,12 @@ class AdditiveAngularMargin(_MarginHead):
         labels: `(B,)` integers in `[0, N)`. Without labels the logits carry no margin.
 
     Returns:
-        `(B, N)` float32 logits.
+        `(B, N)` logits, in float32 under mixed precision too. In a graph, a label that is not in
+        `[0, N)` gives logits without margin.
 
     Raises:
-        ValueError: Margin outside `[0, pi)`, `top_k` outside `[0, N)`, unknown `tail`.
+        ValueError: Margin outside `[0, pi)`, `top_k` outside `[0, N)`, unknown `tail`; when run
+            eagerly, a label that is not in `[0, N)`.
 
     Example:
 
@@ -138,8 +165,6 @@ class AdditiveAngularMargin(_MarginHead):
         **kwargs,
     ):
         super().__init__(classes, margin, scale, subcenters, **kwargs)
-        if not 0 <= margin < math.pi:
-            raise ValueError(f"`margin` must be in [0, pi). Received: margin={margin}")
         if not 0 <= top_k < classes:
             raise ValueError(f"`top_k` must be in [0, classes={classes}). Received: top_k={top_k}")
         if tail not in TAILS:
@@ -150,7 +175,7 @@ class AdditiveAngularMargin(_MarginHead):
         self.tail = tail
 
     def target(self, cosines):
-        margin = ops.convert_to_tensor(self.margin)
+        margin = self._margin
         phi = rotate(cosines, margin)
         if self.easy_margin:
             return ops.where(cosines > 0, phi, cosines)
@@ -165,7 +190,7 @@ class AdditiveAngularMargin(_MarginHead):
             return cosines
         rivals = ops.where(target, -2.0, cosines)
         smallest = ops.top_k(rivals, self.top_k)[0][:, -1:]
-        margin = ops.convert_to_tensor(self.margin) * (self.top_k_margin / 0.2)
+        margin = self._margin * (self.top_k_margin / 0.2)
         return ops.where(rivals >= smallest, rotate(cosines, -margin), cosines)
 
     def get_config(self):
@@ -194,7 +219,10 @@ class AdditiveMargin(_MarginHead):
         labels: `(B,)` integers in `[0, N)`. Without labels the logits carry no margin.
 
     Returns:
-        `(B, N)` float32 logits.
+        `(B, N)` logits, as those of `AdditiveAngularMargin`.
+
+    Raises:
+        ValueError: Margin outside `[0, pi)`; when run eagerly, a label that is not in `[0, N)`.
 
     Example:
 
@@ -206,7 +234,7 @@ class AdditiveMargin(_MarginHead):
     """
 
     def target(self, cosines):
-        return cosines - self.margin
+        return cosines - self._margin
 
 
 def rotate(cosines, angle):

@@ -12,9 +12,14 @@ class _MaskedConv:
     def __init__(self, filters, kernel_size, strides=1, padding="same", **kwargs):
         if padding not in PADDINGS:
             raise ValueError(f"`padding` must be one of {PADDINGS}. Received: padding={padding!r}")
-        # `explicit` padding is done here; only unit strides let Keras' own "same" be symmetric.
-        inner = "same" if padding == "same" and strides == 1 else "valid"
-        super().__init__(filters, kernel_size, strides=strides, padding=inner, **kwargs)
+        # The padding is done here; only unit strides let Keras' own "same" be symmetric.
+        super().__init__(filters, kernel_size, strides=strides, padding="valid", **kwargs)
+        if self.data_format != "channels_last":
+            raise ValueError(
+                f'`data_format` must be "channels_last". Received: data_format={self.data_format!r}'
+            )
+        if padding == "same" and set(self.strides) == {1}:
+            self.padding = "same"
         if padding != "valid" and any(size % 2 == 0 for size in self.kernel_size):
             raise ValueError(
                 f"`kernel_size` must be odd with padding={padding!r}. "
@@ -24,23 +29,21 @@ class _MaskedConv:
         self.supports_masking = True
 
     @property
-    def _pads(self):
-        return [d * (k - 1) // 2 for d, k in zip(self.dilation_rate, self.kernel_size, strict=True)]
+    def _windows(self):
+        return [d * (k - 1) + 1 for d, k in zip(self.dilation_rate, self.kernel_size)]
 
     def call(self, inputs, mask=None):
-        window = self.dilation_rate[0] * (self.kernel_size[0] - 1) + 1
-        frames = inputs.shape[1]
-        if self.edge_padding == "valid" and frames is not None and frames < window:
-            raise ValueError(
-                f"`inputs` of {self.name!r} must have at least {window} frames. "
-                f"Received: inputs.shape={tuple(inputs.shape)}"
-            )
-        if self.edge_padding == "reflect" and any(self._pads):
-            inputs = _reflect(inputs, self._pads[0], mask)
-        elif self.edge_padding == "same" and any(self._pads):
+        pads = [window // 2 for window in self._windows]
+        if not any(pads):
+            pass
+        elif self.edge_padding == "reflect":
+            inputs = _reflect(inputs, pads[0], mask)
+        else:
             inputs = apply_mask(inputs, mask)
-            if self.padding == "valid":
-                inputs = ops.pad(inputs, [(0, 0), *((p, p) for p in self._pads), (0, 0)])
+            if self.edge_padding == "valid":
+                self.compute_output_shape(inputs.shape)
+            elif self.padding == "valid":
+                inputs = ops.pad(inputs, [(0, 0), *((p, p) for p in pads), (0, 0)])
         if all(size == 1 for size in (*self.kernel_size, *self.strides)) and self.groups == 1:
             return self._pointwise(inputs)
         return super().call(inputs)
@@ -48,31 +51,49 @@ class _MaskedConv:
     def _pointwise(self, inputs):
         """A window of 1 is a matrix product, which every backend runs faster than a convolution."""
         kernel = ops.reshape(self.kernel, self.kernel.shape[-2:])
-        outputs = ops.tensordot(inputs, kernel, axes=1)
+        outputs = ops.matmul(ops.reshape(inputs, (-1, kernel.shape[0])), kernel)
         if self.bias is not None:
-            outputs = outputs + ops.cast(self.bias, outputs.dtype)
-        return outputs if self.activation is None else self.activation(outputs)
+            outputs = ops.add(outputs, self.bias)
+        if self.activation is not None:
+            outputs = self.activation(outputs)
+        return ops.reshape(outputs, (*ops.shape(inputs)[:-1], self.filters))
+
+    def compute_mask(self, inputs, mask=None):
+        if mask is None:
+            return None
+        first = self._windows[0] - 1 if self.edge_padding == "valid" else 0
+        return mask[:, first :: self.strides[0]]
 
     def compute_output_shape(self, input_shape):
-        shape = list(super().compute_output_shape(input_shape))
-        if self.padding == "valid" and self.edge_padding != "valid":
-            for axis, stride in enumerate(self.strides, start=1):
-                size = input_shape[axis]
-                shape[axis] = None if size is None else -(-size // stride)
-        return tuple(shape)
+        sizes = []
+        for size, window, stride in zip(input_shape[1:-1], self._windows, self.strides):
+            window = window if self.edge_padding == "valid" else 1
+            if size is not None and size < window:
+                raise ValueError(
+                    f"`inputs` of {self.name!r} must be at least {self._windows} long. "
+                    f"Received: inputs.shape={tuple(input_shape)}"
+                )
+            sizes.append(None if size is None else -(-(size - window + 1) // stride))
+        return (input_shape[0], *sizes, self.filters)
 
     def get_config(self):
         return {**super().get_config(), "padding": self.edge_padding}
 
 
 def _reflect(x, pad, mask):
-    """`x` with `pad` frames a side, mirrored about each example's own first and last frame."""
-    if mask is None:
+    """`x` with `pad` frames a side, mirrored about each example's own first and last frame.
+
+    As in `numpy.pad`, a short example is mirrored again and again.
+    """
+    frames = ops.shape(x)[1]
+    if mask is None and isinstance(frames, int) and frames > pad:
         return ops.pad(x, [(0, 0), (pad, pad), (0, 0)], mode="reflect")
-    last = ops.sum(ops.cast(mask, "int32"), axis=1, keepdims=True) - 1
-    index = ops.abs(ops.arange(-pad, ops.shape(x)[1] + pad, dtype="int32"))[None]
-    index = ops.where(index > last, 2 * last - index, index)
-    index = ops.clip(index, 0, ops.maximum(last, 0))
+    last = frames - 1 if mask is None else ops.sum(ops.cast(mask, "int32"), 1, keepdims=True) - 1
+    period = ops.maximum(2 * last, 1)
+    index = ops.mod(ops.arange(-pad, frames + pad, dtype="int32"), period)
+    index = ops.minimum(index, period - index)
+    if mask is None:
+        return ops.take(x, index, axis=1)
     return ops.take_along_axis(x, index[..., None], axis=1)
 
 

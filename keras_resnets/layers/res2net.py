@@ -53,8 +53,7 @@ class Res2Conv1D(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if scale < 2:
-            raise ValueError(f"`scale` must be at least 2. Received: scale={scale}")
+        check_scale(scale)
         if pass_through not in ("first", "last"):
             raise ValueError(
                 f'`pass_through` must be "first" or "last". Received: pass_through={pass_through!r}'
@@ -68,7 +67,7 @@ class Res2Conv1D(keras.layers.Layer):
 
     def build(self, input_shape):
         channels = input_shape[-1]
-        check_scale(channels, self.scale)
+        check_scale(self.scale, channels)
         width = channels // self.scale
         self.convs, self.bns = [], []
         for i in range(1, self.scale):
@@ -136,7 +135,7 @@ class SERes2Block1D(keras.layers.Layer):
         `(B, T, filters)`.
 
     Raises:
-        ValueError: `filters` not divisible by `scale`.
+        ValueError: `filters` not divisible by `scale`, unknown `pass_through`.
 
     Example:
 
@@ -159,7 +158,7 @@ class SERes2Block1D(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_scale(filters, scale)
+        check_scale(scale, filters)
         self.filters = filters
         self.kernel_size = kernel_size
         self.dilation_rate = dilation_rate
@@ -229,7 +228,9 @@ class SERes2Block1D(keras.layers.Layer):
         }
 
 
-def check_scale(channels, scale):
+def check_scale(scale, channels=0):
+    if scale < 2:
+        raise ValueError(f"`scale` must be at least 2. Received: scale={scale}")
     if channels % scale:
         raise ValueError(
             "The channels must be divisible by `scale`. "

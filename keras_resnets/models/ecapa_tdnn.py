@@ -8,7 +8,6 @@ from keras_resnets.layers import (
     MaskedConv1D,
     SERes2Block1D,
     StatisticsPooling,
-    ZeroEmptyRows,
     front_end,
 )
 from keras_resnets.models.top import check_top, cosine_classifier
@@ -98,12 +97,12 @@ def ecapa_tdnn(
 
     Returns:
         A `keras.Model`: `(B, T, 80)` features or `(B, S)` waveform, and optionally `lengths`
-        `(B,)`, to `(B, embedding_dim)`. Padding never changes an embedding; an example without one valid
+        `(B,)`, to `(B, embedding_dim)`. Padding never changes an embedding; an example without one
         frame gives zeros.
 
     Raises:
-        ValueError: Unknown `variant` or `pooling`, `channels` not divisible by `scale`,
-            `include_top` without `classes`, or `weights` that do not fit.
+        ValueError: Unknown `variant` or `pooling`, no `dilations`, `channels` not divisible by
+            `scale`, `include_top` without `classes`, or `weights` that do not fit.
 
     Example:
 
@@ -118,6 +117,8 @@ def ecapa_tdnn(
         raise ValueError(f"`variant` must be one of {[*VARIANTS]}. Received: variant={variant!r}")
     if pooling not in POOLINGS:
         raise ValueError(f"`pooling` must be one of {POOLINGS}. Received: pooling={pooling!r}")
+    if not dilations:
+        raise ValueError(f"`dilations` must name at least one. Received: dilations={dilations}")
     check_top(include_top, classes, pooling)
     options = VARIANTS[variant]
     padding = options.get("padding", "same")
@@ -171,7 +172,7 @@ def ecapa_tdnn(
         x = keras.layers.Dense(embedding_dim, name="fc")(x)
         if embedding_bn:
             x = MaskedBatchNormalization(name="embedding_bn")(x)
-        x = ZeroEmptyRows(name="zero_empty")(x, mask=mask)
+        x = frames.zero_empty(x)
     if include_top:
         x = cosine_classifier(x, classes, classifier_activation)
     return load_weights(VariableLengthModel(inputs, x, name=name), weights)

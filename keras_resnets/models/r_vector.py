@@ -7,7 +7,6 @@ from keras_resnets.layers import (
     MaskedBatchNormalization,
     MaskedConv2D,
     StatisticsPooling,
-    ZeroEmptyRows,
 )
 from keras_resnets.models.top import check_top, cosine_classifier
 from keras_resnets.models.variable_length import VariableLengthModel, speech_inputs
@@ -93,7 +92,7 @@ def r_vector(
         std = pooling == "stats"
         x = StatisticsPooling(std, ddof=1, epsilon=1e-7, floor="add", name="pool")(x, mask=mask)
         x = keras.layers.Dense(embedding_dim, name="embedding")(x)
-        x = ZeroEmptyRows(name="zero_empty")(x, mask=mask)
+        x = frames.zero_empty(x)
     if include_top:
         x = cosine_classifier(x, classes, classifier_activation)
     model = VariableLengthModel(inputs, x, name=name or f"r_vector_{depth}")

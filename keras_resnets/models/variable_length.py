@@ -1,7 +1,8 @@
 import keras
 from keras import ops
 
-from keras_resnets.layers import CepstralMeanNormalization, FrameMask, front_end
+from keras_resnets.layers import CepstralMeanNormalization, FrameMask, ZeroEmptyRows, front_end
+from keras_resnets.layers.framing import check_waveform
 
 
 @keras.saving.register_keras_serializable("keras_resnets")
@@ -29,10 +30,23 @@ class VariableLengthModel(keras.Model):
     def __call__(self, inputs, *args, **kwargs):
         return super().__call__(self._complete(inputs), *args, **kwargs)
 
-    def _complete(self, inputs):
+    def compute_output_spec(self, inputs, *args, **kwargs):
         inputs = self._by_name(inputs)
+        if inputs["lengths"] is None:  # which Keras expects in a call only
+            inputs["lengths"] = self.input["lengths"]
+        return super().compute_output_spec(inputs, *args, **kwargs)
+
+    def compute_output_shape(self, input_shape):
+        shape = input_shape["inputs"] if isinstance(input_shape, dict) else input_shape
+        if isinstance(shape[0], list | tuple):
+            shape = shape[0]
+        return super().compute_output_shape({"inputs": shape, "lengths": shape[:1]})
+
+    def _complete(self, inputs):
+        inputs = {k: as_tensor(v) for k, v in self._by_name(inputs).items()}
         if len(self.input["inputs"].shape) == 2:
             inputs["inputs"] = as_waveform(inputs["inputs"])
+        check_lengths(inputs["lengths"], inputs["inputs"])
         return inputs
 
     @staticmethod
@@ -55,24 +69,30 @@ class VariableLengthModel(keras.Model):
         return {"inputs": inputs, "lengths": None}
 
 
+def as_tensor(x):
+    """Lists as a tensor; None and whatever has a shape as they are."""
+    return x if x is None or hasattr(x, "shape") else ops.convert_to_tensor(x)
+
+
+def check_lengths(lengths, x):
+    """Raise unless there is one integer for each example of `x`."""
+    if lengths is None:
+        return
+    dtype = keras.backend.standardize_dtype(lengths.dtype)
+    shape, batch = tuple(lengths.shape), x.shape[0]
+    wrong_size = None not in (batch, *shape[:1]) and shape[:1] != (batch,)
+    if "int" not in dtype or shape[1:] not in ((), (1,)) or wrong_size:
+        raise ValueError(
+            f"`lengths` must be integers of shape (batch,), the batch being {batch}. "
+            f"Received: shape={shape}, dtype={dtype}"
+        )
+
+
 def as_waveform(x):
     """`x` `(B, samples)` as Keras' functional inputs take it: int16 becomes float in [-1, 1]."""
-    dtype, rank = keras.backend.standardize_dtype(x.dtype), len(x.shape)
-    if rank == 1:
-        raise ValueError(
-            f"A waveform must be (batch, samples); use wav[None]. Received: shape={tuple(x.shape)}"
-        )
-    if rank == 3:
-        raise ValueError(
-            f"A waveform must be (batch, samples): mix down first. Received: shape={tuple(x.shape)}"
-        )
-    if dtype == "int16":
+    check_waveform(x.shape, x.dtype)
+    if keras.backend.standardize_dtype(x.dtype) == "int16":
         return ops.cast(x, "float32") / 32768.0
-    if "float" not in dtype:
-        raise ValueError(
-            "A waveform must be float in [-1, 1], or int16 (full scale 32768). "
-            f"Received: dtype={dtype}"
-        )
     return x
 
 
@@ -80,31 +100,38 @@ class Frames:
     """The frames of a batch of speech inside a network: which are valid at each depth.
 
     Args:
-        lengths: The model's input `"lengths"`.
+        inputs: The model's inputs by name.
         window, hop, pad: Samples (or feature frames) that a frame sees, steps and is padded by.
+        shortest: Samples under which an example has no frame.
     """
 
-    def __init__(self, lengths, window=1, hop=1, pad=0):
-        self.lengths, self.window, self.hop, self.pad = lengths, window, hop, pad
+    def __init__(self, inputs, window=1, hop=1, pad=0, shortest=None):
+        self.inputs, self.window, self.hop, self.pad = inputs, window, hop, pad
+        self.shortest = window if shortest is None else shortest
         self._mask = None
         self._after = {}
 
     def mask(self, x):
         """The mask of these frames; `x` is a tensor that has them on axis 1."""
         if self._mask is None:
-            layer = FrameMask(
-                self.window, self.hop, self.pad, name=f"mask_{self.window}_{self.hop}"
-            )
-            self._mask = layer(x, self.lengths)
+            name = f"mask_{self.window}_{self.hop}"
+            layer = FrameMask(self.window, self.hop, self.pad, self.shortest, name=name)
+            self._mask = layer(x, self.inputs["lengths"])
         return self._mask
+
+    def zero_empty(self, x):
+        """`x` `(B, ...)` with zeros for the examples that have none of these frames."""
+        layer = ZeroEmptyRows(self.shortest, name="zero_empty")
+        return layer(x, self.inputs["inputs"], self.inputs["lengths"])
 
     def through(self, kernel_size=1, strides=1):
         """The frames after an unpadded window of `kernel_size` frames at `strides`."""
         if kernel_size == strides == 1:
             return self
         window = self.window + self.hop * (kernel_size - 1)
-        key = (window, self.hop * strides)
-        return self._after.setdefault(key, Frames(self.lengths, *key, self.pad))
+        shortest = max(self.shortest, window - 2 * self.pad)
+        after = Frames(self.inputs, window, self.hop * strides, self.pad, shortest)
+        return self._after.setdefault((after.window, after.hop), after)
 
 
 def speech_inputs(input_shape, frontend, spec_augment=None, bins=80):
@@ -126,16 +153,17 @@ def speech_inputs(input_shape, frontend, spec_augment=None, bins=80):
             f"`input_shape` must be like {default} with frontend={frontend!r}. "
             f"Received: input_shape={input_shape}"
         )
-    x = inputs = keras.Input(input_shape, name="inputs")
+    x = keras.Input(input_shape, name="inputs")
     lengths = keras.Input((), dtype="int32", optional=True, name="lengths")
-    frames = Frames(lengths)
+    inputs = {"inputs": x, "lengths": lengths}
+    frames = Frames(inputs)
     if frontend is not None:
         front = front_end(frontend)
-        frames = Frames(lengths, front.frame_length, front.hop_length, front.pad)
-        x = front(inputs, lengths=lengths)
+        frames = Frames(inputs, front.frame_length, front.hop_length, front.pad)
+        x = front(x, lengths=lengths)
         x = CepstralMeanNormalization(name="cmn")(x, mask=frames.mask(x))
         if spec_augment is not None:
             x = spec_augment(x)
     elif spec_augment is not None:
         x = spec_augment(x)
-    return {"inputs": inputs, "lengths": lengths}, x, frames
+    return inputs, x, frames

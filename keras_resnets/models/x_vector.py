@@ -1,12 +1,12 @@
 """The x-vector TDNN (Snyder et al., ICASSP 2018)."""
 
 import keras
+from keras import ops
 
 from keras_resnets.layers import (
     MaskedBatchNormalization,
     MaskedConv1D,
     StatisticsPooling,
-    ZeroEmptyRows,
 )
 from keras_resnets.models.top import check_top, cosine_classifier
 from keras_resnets.models.variable_length import VariableLengthModel, speech_inputs
@@ -14,6 +14,7 @@ from keras_resnets.weights import load_weights
 
 # channels, kernel size, dilation: no padding, so that 15 frames give one.
 FRAME_LAYERS = ((512, 5, 1), (512, 3, 2), (512, 3, 3), (512, 1, 1), (1500, 1, 1))
+SHORTEST = 1 + sum(dilation * (size - 1) for _, size, dilation in FRAME_LAYERS)
 
 
 def x_vector(
@@ -63,6 +64,7 @@ def x_vector(
         raise ValueError(f'`pooling` must be "stats", "avg" or None. Received: pooling={pooling!r}')
     check_top(include_top, classes, pooling)
     inputs, x, frames = speech_inputs(input_shape, frontend, spec_augment)
+    x = AtLeast(SHORTEST, name="at_least")(x)
     for i, (channels, size, dilation) in enumerate(FRAME_LAYERS, start=1):
         x = MaskedConv1D(
             channels,
@@ -72,7 +74,7 @@ def x_vector(
             activation="relu",
             kernel_initializer="he_uniform",
             name=f"frame{i}",
-        )(x)
+        )(x, mask=frames.mask(x))
         frames = frames.through(dilation * (size - 1) + 1)
         mask = frames.mask(x)
         x = MaskedBatchNormalization(name=f"frame{i}_bn", center=False, scale=False)(x, mask=mask)
@@ -82,7 +84,37 @@ def x_vector(
         x = keras.layers.Dense(embedding_dim, "relu", name="segment1")(x)
         x = MaskedBatchNormalization(name="segment1_bn", center=False, scale=False)(x)
         x = keras.layers.Dense(embedding_dim, name="segment2")(x)
-        x = ZeroEmptyRows(name="zero_empty")(x, mask=mask)
+        x = frames.zero_empty(x)
     if include_top:
         x = cosine_classifier(x, classes, classifier_activation)
     return load_weights(VariableLengthModel(inputs, x, name=name), weights)
+
+
+@keras.saving.register_keras_serializable("keras_resnets")
+class AtLeast(keras.layers.Layer):
+    """`(B, T, F)` as it is, if `T` is at least `frames`.
+
+    A shorter batch is an error, unless it comes to a graph traced for any length: that gets zeros
+    after its end, so that an exported model never fails.
+    """
+
+    def __init__(self, frames, **kwargs):
+        super().__init__(**kwargs)
+        self.frames = frames
+
+    def call(self, inputs):
+        if inputs.shape[1] is not None:
+            self.compute_output_shape(inputs.shape)
+            return inputs
+        lacking = ops.maximum(self.frames - ops.shape(inputs)[1], 0)
+        return ops.pad(inputs, [(0, 0), (0, lacking), (0, 0)])
+
+    def compute_output_shape(self, input_shape):
+        if input_shape[1] is not None and input_shape[1] < self.frames:
+            raise ValueError(
+                f"At least {self.frames} frames are needed. Received: inputs.shape={input_shape}"
+            )
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "frames": self.frames}

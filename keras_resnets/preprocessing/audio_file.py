@@ -1,6 +1,7 @@
 """Reading audio files as 16 kHz mono float32."""
 
 import os
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -42,32 +43,61 @@ def read_audio(path, sampling_rate=16000, resample=False):
     >>> datasets.read_audio(speech.train.paths[0]).shape
     (102400,)
     """
+    with _opened(path, sampling_rate, resample) as file:
+        waveform, rate = file.read(dtype="float32"), file.samplerate
+    if not len(waveform):
+        raise ValueError(f"`path` must hold at least one sample. Received: path={path}, empty")
+    return resample_waveform(waveform, rate, sampling_rate)
+
+
+def audio_blocks(path, sampling_rate=16000, block=1 << 16):
+    """The waveform of a file of any length in pieces, checked as `read_audio` does.
+
+    Args:
+        path: as in `read_audio`.
+        sampling_rate: int, the rate in Hz that the file must have.
+        block: int, samples in a piece.
+
+    Yields:
+        float32 arrays `(up to block,)`.
+    """
+    with _opened(path, sampling_rate, resample=False) as file:
+        yield from file.blocks(block, dtype="float32")
+
+
+def audio_seconds(path):
+    """Duration by the file's header; 0 for what is not audio."""
+    soundfile = _soundfile()
+    try:
+        return soundfile.info(os.fspath(path)).duration
+    except soundfile.SoundFileError:
+        return 0.0
+
+
+@contextmanager
+def _opened(path, sampling_rate, resample):
+    """A mono `soundfile.SoundFile`; what is wrong with it is a `ValueError` that names it."""
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"`path` must be an audio file that exists. Received: path={path}")
     soundfile = _soundfile()
     try:
-        waveform, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(path) as file:
+            if file.channels != 1:
+                raise ValueError(
+                    f"`path` must be mono, mix down first. Received: path={path} with "
+                    f"{file.channels} channels"
+                )
+            if file.samplerate != sampling_rate and not resample:
+                raise ValueError(
+                    f"`path` must be sampled at {sampling_rate} Hz (or pass `resample=True`). "
+                    f"Received: path={path} at {file.samplerate} Hz"
+                )
+            yield file
     except soundfile.SoundFileError as error:
         raise ValueError(
             f"`path` cannot be read as audio ({error}). Received: path={path}"
         ) from error
-    if waveform.shape[1] != 1:
-        raise ValueError(
-            f"`path` must be mono, mix down first. Received: path={path} with "
-            f"{waveform.shape[1]} channels"
-        )
-    if not len(waveform):
-        raise ValueError(f"`path` must hold at least one sample. Received: path={path}, empty")
-    waveform = waveform[:, 0]
-    if rate != sampling_rate:
-        if not resample:
-            raise ValueError(
-                f"`path` must be sampled at {sampling_rate} Hz (or pass `resample=True`). "
-                f"Received: path={path} at {rate} Hz"
-            )
-        waveform = resample_waveform(waveform, rate, sampling_rate)
-    return waveform
 
 
 def find_audio(directory):
