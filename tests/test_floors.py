@@ -12,7 +12,12 @@ PACKAGE = "keras_resnets"
 
 FLOORS = [
     # the ground: any room may stand on it
-    ["keras_resnets.collectives", "keras_resnets.version", "keras_resnets.weights"],
+    [
+        "keras_resnets.collectives",
+        "keras_resnets.kernels",
+        "keras_resnets.version",
+        "keras_resnets.weights",
+    ],
     # 0: parts
     [
         "keras_resnets.layers",

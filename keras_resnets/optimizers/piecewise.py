@@ -16,6 +16,7 @@ class PiecewiseEpochs(keras.optimizers.schedules.LearningRateSchedule):
             inclusive, adjoining ranges from epoch 0 on, as recipes print it.
         values: The rates, one more than `boundaries`. The last one holds to the end of training.
         steps_per_epoch: Optimizer steps an epoch. With 1 the schedule takes the epoch itself.
+        warmup_steps: Steps over which a factor rises linearly from 0 to 1.
         name: Name of the schedule.
 
     Raises:
@@ -32,13 +33,16 @@ class PiecewiseEpochs(keras.optimizers.schedules.LearningRateSchedule):
     [0.01, 0.001]
     """
 
-    def __init__(self, boundaries, values=None, steps_per_epoch=1, name="PiecewiseEpochs"):
+    def __init__(
+        self, boundaries, values=None, steps_per_epoch=1, warmup_steps=0, name="PiecewiseEpochs"
+    ):
         super().__init__()
         if values is None:
             boundaries, values = _from_ranges(boundaries)
         self.boundaries = [count("boundaries", epoch) for epoch in boundaries]
         self.values = [rate("values", value) for value in values]
         self.steps_per_epoch = count("steps_per_epoch", steps_per_epoch)
+        self.warmup_steps = count("warmup_steps", warmup_steps, minimum=0)
         self.name = name
         if sorted(set(self.boundaries)) != self.boundaries:
             raise ValueError(f"`boundaries` must increase. Received: boundaries={boundaries}")
@@ -49,10 +53,14 @@ class PiecewiseEpochs(keras.optimizers.schedules.LearningRateSchedule):
             )
 
     def __call__(self, step):
-        epoch = integer_step(step) // self.steps_per_epoch
+        step = integer_step(step)
+        epoch = step // self.steps_per_epoch
         learning_rate = ops.full((), self.values[0], dtype="float32")
         for boundary, value in zip(self.boundaries, self.values[1:], strict=True):
             learning_rate = ops.where(epoch >= boundary, value, learning_rate)
+        if self.warmup_steps:
+            rise = ops.cast(ops.minimum(step, self.warmup_steps), "float32") / self.warmup_steps
+            learning_rate = learning_rate * rise
         return learning_rate
 
     def get_config(self):
@@ -60,6 +68,7 @@ class PiecewiseEpochs(keras.optimizers.schedules.LearningRateSchedule):
             "boundaries": self.boundaries,
             "values": self.values,
             "steps_per_epoch": self.steps_per_epoch,
+            "warmup_steps": self.warmup_steps,
             "name": self.name,
         }
 

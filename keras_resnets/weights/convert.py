@@ -2,11 +2,11 @@
 
 import warnings
 
-from keras_resnets.weights import ecapa, wespeaker
+from keras_resnets.weights import ecapa, timm, wespeaker
 from keras_resnets.weights.assign import assign
 from keras_resnets.weights.checkpoint import read_checkpoint
 
-LAYOUTS = (*ecapa.LAYOUTS, *wespeaker.LAYOUTS)
+LAYOUTS = (*ecapa.LAYOUTS, *wespeaker.LAYOUTS, *timm.LAYOUTS)
 
 
 def from_torch(model, source, strict=True):

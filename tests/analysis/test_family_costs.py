@@ -1,0 +1,87 @@
+"""Multiply-accumulates and trainable parameters of the 2-D families (224 x 224, 1000 classes)."""
+
+import pytest
+
+import keras_resnets as kr
+from keras_resnets.analysis import cost
+
+RESNETS = {
+    "resnet18": (11_689_512, 1_814_073_344),
+    "resnet34": (21_797_672, 3_663_761_408),
+    "resnet50": (25_557_032, 4_089_184_256),
+    "resnet50d": (25_576_264, 4_328_824_832),
+    "resnext50_32x4d": (25_028_904, 4_230_479_872),
+    "wide_resnet50_2": (68_883_240, 11_398_021_120),
+    "seresnet50": (28_088_024, 4_091_699_200),
+    "skresnet50": (25_803_160, 4_089_422_336),
+    "resnet50v2": (25_549_352, 4_089_184_256),
+}
+LARGE_RESNETS = {
+    "resnet101": (44_549_160, 7_801_405_440),
+    "resnet152": (60_192_808, 11_513_626_624),
+    "resnet200": (64_673_832, 15_007_481_856),
+    "resnext101_32x8d": (88_791_336, 16_414_015_488),
+    "senet154": (115_088_984, 20_688_363_520),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [*RESNETS, *(pytest.param(n, marks=pytest.mark.slow) for n in LARGE_RESNETS)]
+)
+def test_resnet(name):
+    report = cost(getattr(kr, name)(), (224, 224, 3))
+    assert (report.trainable_params, report.macs) == {**RESNETS, **LARGE_RESNETS}[name]
+    assert not report.unsupported
+
+
+CIFAR = {14: 26_657_408, 20: 40_813_184, 56: 125_747_840, 110: 253_149_824}
+DEEP_CIFAR = {218: 507_953_792, 434: 1_017_561_728, 866: 2_036_777_600, 1202: 2_829_501_056}
+
+
+@pytest.mark.parametrize(
+    "depth", [*CIFAR, *(pytest.param(n, marks=pytest.mark.slow) for n in DEEP_CIFAR)]
+)
+def test_cifar_resnet(depth):
+    report = cost(kr.cifar_resnet(depth), (32, 32, 3))
+    assert report.macs == {**CIFAR, **DEEP_CIFAR}[depth]
+    assert not report.unsupported
+
+
+@pytest.mark.slow
+def test_wide_resnet():
+    report = cost(kr.wide_resnet(28, 10), (32, 32, 3))
+    assert (report.trainable_params, round(report.macs / 1e9, 3)) == (36_479_194, 5.243)
+
+
+# E2GC: group size -> trainable parameters, multiply-accumulates, of these in the 3x3 ones
+MOBILENET = {
+    1: (4_231_976, 568_740_352, 17_385_984),
+    2: (4_276_616, 586_126_336, 34_771_968),
+    4: (4_365_896, 620_898_304, 69_543_936),
+    8: (4_544_456, 690_442_240, 139_087_872),
+    16: (4_901_576, 829_530_112, 278_175_744),
+    32: (5_615_816, 1_107_705_856, 556_351_488),
+}
+RESNEXT = {
+    1: (23_682_216, 4_024_105_984),
+    2: (23_750_184, 4_048_943_104),
+    4: (23_886_120, 4_098_617_344),
+    8: (24_157_992, 4_197_965_824),
+    16: (24_701_736, 4_396_662_784),
+    32: (25_789_224, 4_794_056_704),
+    64: (27_964_200, 5_588_844_544),
+}
+
+
+@pytest.mark.parametrize("group_size", MOBILENET)
+def test_mobilenet_by_group_size(group_size):
+    report = cost(kr.mobilenet_v1(group_size=group_size), (224, 224, 3))
+    windowed = [row for row in report.rows if row.conv and row.conv.window > 1]
+    grouped = sum(row.macs for row in windowed if row.conv.in_channels > 3)
+    assert (report.trainable_params, report.macs, grouped) == MOBILENET[group_size]
+
+
+@pytest.mark.parametrize("group_size", RESNEXT)
+def test_resnext_by_group_size(group_size):
+    report = cost(kr.resnext50_e2gc(group_size=group_size), (224, 224, 3))
+    assert (report.trainable_params, report.macs) == RESNEXT[group_size]

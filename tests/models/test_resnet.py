@@ -1,0 +1,373 @@
+"""The 2-D residual networks: parameters, geometry, options."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+
+import keras_resnets as kr
+
+
+def trainable(model):
+    return sum(math.prod(w.shape) for w in model.trainable_weights)
+
+
+def batch_norm_affine(model):
+    layers = model._flatten_layers()
+    norms = [x for x in layers if isinstance(x, keras.layers.BatchNormalization)]
+    return sum(math.prod(w.shape) for norm in norms for w in norm.trainable_weights)
+
+
+def many(rows):
+    """Cases of a table, the deep and the wide ones marked slow."""
+    return [row[1:] if row[0] else pytest.param(*row[1:], marks=pytest.mark.slow) for row in rows]
+
+
+# fast, factory, options, parameters, of them batch normalisation's (None: not given)
+IMAGENET = [
+    (1, kr.resnet18, {}, 11_689_512, 9_600),
+    (0, kr.resnet34, {}, 21_797_672, 17_024),
+    (1, kr.resnet50, {}, 25_557_032, 53_120),
+    (0, kr.resnet101, {}, 44_549_160, 105_344),
+    (0, kr.resnet152, {}, 60_192_808, 151_424),
+    (0, kr.resnet200, {}, 64_673_832, 176_000),
+    (1, kr.resnet18d, {}, 11_708_744, 9_728),
+    (0, kr.resnet34d, {}, 21_816_904, 17_152),
+    (0, kr.resnet50d, {}, 25_576_264, 53_248),
+    (0, kr.resnet101d, {}, 44_568_392, 105_472),
+    (0, kr.resnet152d, {}, 60_212_040, 151_552),
+    (0, kr.resnet200d, {}, 64_693_064, 176_128),
+    (0, kr.resnet50c, {}, 25_576_264, None),
+    (0, kr.resnet50c, {"stem_width": 64}, 25_680_808, None),
+    (0, kr.resnet50d, {"stem_width": (24, 32, 64)}, 25_573_728, None),
+    (0, kr.resnet101, {"stem": "deep", "stem_width": 64}, 44_672_936, None),
+    (0, kr.resnet152s, {}, 60_316_584, None),
+    (0, kr.resnext50_32x4d, {}, 25_028_904, 68_224),
+    (0, kr.resnext101_32x4d, {}, 44_177_704, 137_856),
+    (0, kr.resnext101_32x8d, {}, 88_791_336, 202_880),
+    (0, kr.resnext101_64x4d, {}, 83_455_272, 202_880),
+    (0, kr.wide_resnet50_2, {}, 68_883_240, 68_224),
+    (0, kr.wide_resnet101_2, {}, 126_886_696, 137_856),
+    (1, kr.resnet18, {"attention": "se"}, 11_779_624, None),
+    (0, kr.resnet34, {"attention": "se"}, 21_960_416, None),
+    (0, kr.seresnet50, {}, 28_088_024, None),
+    (0, kr.resnet101, {"attention": "se"}, 49_326_872, None),
+    (0, kr.resnet152, {"attention": "se"}, 66_821_848, None),
+    (0, kr.seresnext50_32x4d, {}, 27_559_896, 68_224),
+    (0, kr.senet154, {}, 115_088_984, 247_552),
+    (0, kr.skresnet50, {}, 25_803_160, None),
+    (0, kr.skresnet50, {"groups": 32, "base_width": 4}, 27_479_784, None),
+    (0, kr.resnet50v2, {}, 25_549_352, 45_440),
+    (0, kr.resnet101v2, {}, 44_541_480, 97_664),
+    (0, kr.resnet152v2, {}, 60_185_128, 143_744),
+    (0, kr.resnet50v2, {"stem": "deep", "shortcut": "avg"}, 25_568_584, 45_568),
+    (0, kr.resnet50_evos, {}, 25_591_368, 0),
+    (0, kr.resnet50_v1, {}, 25_583_592, 53_120),
+    (0, kr.resnet50_v1, {"depths": (3, 4, 23, 3)}, 44_601_832, 105_344),
+    (0, kr.resnet50_v1, {"depths": (3, 8, 36, 3)}, 60_268_520, 151_424),
+    (0, kr.resnet50v2_keras, {}, 25_568_360, 45_440),
+    (0, kr.resnet50v2_keras, {"depths": (3, 4, 23, 3)}, 44_577_896, 97_664),
+    (0, kr.resnet50v2_keras, {"depths": (3, 8, 36, 3)}, 60_236_904, 143_744),
+    (1, kr.resnet18, {"width_multiplier": 0.5}, 3_055_880, None),
+    (0, kr.resnet18, {"width_multiplier": 2}, 45_693_032, None),
+    (0, kr.resnet18, {"width_multiplier": 4}, 180_645_096, None),
+    (0, kr.resnet50, {"depths": (3, 30, 48, 8)}, 102_073_384, None),
+    (0, kr.resnext50_e2gc, {"group_size": 1}, 23_682_216, None),
+    (0, kr.resnext50_e2gc, {"group_size": 4}, 23_886_120, None),
+    (0, kr.resnext50_e2gc, {"group_size": 8}, 24_157_992, None),
+    (0, kr.resnext50_e2gc, {"group_size": 16}, 24_701_736, None),
+    (0, kr.resnext50_e2gc, {"group_size": 32}, 25_789_224, None),
+    (0, kr.resnext50_e2gc, {"group_size": 64}, 27_964_200, None),
+    (0, kr.resnext50_32x4d, {"groups": 64, "base_width": 2}, 24_321_576, None),
+    (0, kr.resnext50_32x4d, {"groups": 16, "base_width": 8}, 26_443_560, None),
+    (0, kr.resnext50_32x4d, {"groups": 8, "base_width": 16}, 29_272_872, None),
+    (0, kr.resnext50_32x4d, {"groups": 4, "base_width": 32}, 34_931_496, None),
+]
+
+
+@pytest.mark.parametrize(("factory", "options", "total", "norms"), many(IMAGENET))
+def test_parameters(factory, options, total, norms):
+    model = factory(**options)
+    assert trainable(model) == total
+    if norms is not None:
+        assert batch_norm_affine(model) == norms
+
+
+def test_thin_network_of_biased_convolutions():
+    model = kr.resnet(filters=(32, 64, 128, 256), norm_act="none+relu", classes=2)
+    assert trainable(model) == 5_891_266 and not model.non_trainable_weights
+
+
+CIFAR = [
+    (1, 14, 16, "B", 175_258, 1_120),
+    (1, 20, 16, "B", 272_474, 1_568),
+    (1, 20, 16, "A", 269_722, None),
+    (0, 32, 16, "B", 466_906, 2_464),
+    (0, 32, 16, "A", 464_154, None),
+    (0, 44, 16, "B", 661_338, 3_360),
+    (0, 44, 16, "A", 658_586, None),
+    (0, 56, 16, "B", 855_770, 4_256),
+    (0, 56, 16, "A", 853_018, None),
+    (0, 110, 16, "B", 1_730_714, 8_288),
+    (0, 110, 16, "A", 1_727_962, None),
+    (0, 218, 16, "B", 3_480_602, 16_352),
+    (0, 434, 16, "B", 6_980_378, 32_480),
+    (0, 866, 16, "B", 13_979_930, 64_736),
+    (0, 1202, 16, "B", 19_424_026, 89_824),
+    (0, 1202, 16, "A", 19_421_274, None),
+    (1, 14, 32, "B", 696_618, 2_240),
+    (1, 14, 64, "B", 2_777_674, 4_480),
+    (0, 14, 128, "B", 11_093_130, 8_960),
+    (0, 14, 256, "B", 44_337_418, 17_920),
+    (0, 14, 512, "B", 177_279_498, 35_840),
+]
+
+
+@pytest.mark.parametrize(("depth", "width", "shortcut", "total", "norms"), many(CIFAR))
+def test_cifar_parameters(depth, width, shortcut, total, norms):
+    model = kr.cifar_resnet(depth, width, shortcut)
+    assert trainable(model) == total
+    if norms is not None:
+        assert batch_norm_affine(model) == norms
+
+
+WIDE = [(1, 16, 8, 10_961_370), (0, 28, 10, 36_479_194), (0, 40, 2, 2_243_546)]
+
+
+@pytest.mark.parametrize(("depth", "k", "total"), many(WIDE))
+def test_wide_parameters(depth, k, total):
+    assert trainable(kr.wide_resnet(depth, k)) == total
+
+
+SIMCLR = [
+    (1, 18, 1, 0, None, 11_180_736, 11_190_464),
+    (1, 18, 1, 0, (32, 32, 3), 11_173_056, 11_182_784),
+    (0, 50, 1, 0, None, 23_508_032, 23_561_152),
+    (0, 50, 1, 0, (32, 32, 3), 23_500_352, 23_553_472),
+    (0, 50, 1, 1 / 16, None, 35_215_584, 35_277_408),
+    (0, 50, 2, 0, None, 93_907_072, 94_013_312),
+    (0, 50, 2, 1 / 16, None, 140_306_048, 140_428_864),
+    (0, 101, 1, 1 / 16, None, 64_662_304, 64_786_144),
+    (0, 152, 1, 0, None, 58_143_808, 58_295_232),
+]
+
+
+@pytest.mark.parametrize(("depth", "width", "sk", "shape", "total", "all_weights"), many(SIMCLR))
+def test_simclr_parameters(depth, width, sk, shape, total, all_weights):
+    model = kr.simclr_resnet(depth, width, sk, include_top=False, input_shape=shape)
+    assert (trainable(model), model.count_params()) == (total, all_weights)
+
+
+def sine_weights(model):
+    """The rule of the structural check: a weight is a function of its kind and shape."""
+    for weight in model.weights:
+        i = np.arange(math.prod(weight.shape), dtype="float64")
+        if weight.name == "kernel":
+            fan_in = math.prod(weight.shape[:-1])
+            value = np.modf(np.sin(12.9898 * i + 78.233) * 43758.5453)[0] * math.sqrt(2 / fan_in)
+        else:
+            value = {
+                "gamma": 1 + 0.1 * np.sin(0.7 * i + 0.1),
+                "beta": 0.05 * np.cos(1.3 * i + 0.2),
+                "moving_mean": 0.05 * np.sin(0.9 * i + 0.3),
+                "moving_variance": 1 + 0.2 * np.cos(0.5 * i + 0.4),
+            }[weight.name]
+        weight.assign(value.reshape(weight.shape))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("depth", "width", "sk", "first", "mean", "std"),
+    [
+        (50, 2, 1 / 16, [0.29641587, 0, 0, 0.08429476], 0.10690275, 0.14825343),
+        (101, 1, 1 / 16, [1.258801, 0.01241609, 2.0519178, 0], 0.50619096, 0.6611163),
+        (152, 1, 0, [1.4346226, 0.28829807, 2.8559265, 0], 0.63083506, 0.7938278),
+    ],
+)
+def test_simclr_features_equal_the_official_networks(depth, width, sk, first, mean, std):
+    model = kr.simclr_resnet(depth, width, sk, include_top=False, pooling="avg")
+    sine_weights(model)
+    x = 0.5 + 0.5 * np.sin(0.01 * np.arange(2 * 64 * 64 * 3)).reshape(2, 64, 64, 3)
+    features = keras.ops.convert_to_numpy(model(x.astype("float32"), training=False))
+    np.testing.assert_allclose(features[0, :4], first, rtol=1e-5, atol=1e-5 * std)
+    np.testing.assert_allclose([features.mean(), features.std()], [mean, std], rtol=1e-5)
+
+
+def small(**options):
+    settings = dict(depths=(1, 2, 1, 1), filters=(8, 16, 32, 64), classes=5)
+    return kr.resnet(**{**settings, **options})
+
+
+OPTIONS = [
+    {},
+    {"block": "basic"},
+    {"preactivation": True},
+    {"preactivation": True, "block": "basic"},
+    {"stem": "deep", "shortcut": "avg"},
+    {"stem_pool": "conv"},
+    {"stem_pool": "max_ceil"},
+    {"anti_alias": "blur"},
+    {"attention": "eca", "drop_path": 0.2, "drop_block": 0.1, "dropout": 0.5},
+    {"attention": "sk"},
+    {"attention": "sk_simclr", "shortcut": "avg_always", "project_first": True},
+    {"shortcut": "pad", "shortcut_pad": "end"},
+    {"group_size": 4},
+    {"norm_act": "group_norm+silu"},
+    {"norm_act": "batch_norm+leaky_relu"},
+    {"norm_act": "evonorm_s0"},
+    {"norm_act": "evonorm_b0", "preactivation": True},
+    {"norm_act": "evonorm_s0a"},
+    {"output_stride": 8},
+    {"output_stride": 16, "shortcut": "avg"},
+    {"gamma_initializer": "uniform01"},
+    {"zero_init_residual": True},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_options_train_and_survive_saving(options, tmp_path):
+    model = small(classifier_activation=None, **options)
+    x = np.random.default_rng(0).standard_normal((2, 64, 65, 3)).astype("float32")
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    assert np.isfinite(model.train_on_batch(x, np.array([1, 4])))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded(x), model(x), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [224, 225, 32, None])
+def test_shapes_and_strides(side):
+    model = small(input_shape=(side, side, 3), classifier_activation=None)
+    assert model.output_shape == (None, 5)
+    levels = [keras.ops.shape(y) for y in kr.models.feature_extractor(model).outputs]
+    sides = [None if side is None else -(-side // 2**n) for n in (2, 3, 4, 5)]
+    assert [shape[1] for shape in levels] == sides
+    assert [shape[3] for shape in levels] == [32, 64, 128, 256]
+
+
+def test_dilation_keeps_the_features():
+    """Without strides the maps are larger, and at every stride's step they are the same."""
+    x = np.random.default_rng(0).standard_normal((1, 64, 64, 3)).astype("float32")
+    strided, dilated = (small(include_top=False, output_stride=n) for n in (32, 8))
+    dilated.set_weights(strided.get_weights())
+    fine = keras.ops.convert_to_numpy(dilated(x))
+    assert fine.shape == (1, 8, 8, 256)
+    coarse = keras.ops.convert_to_numpy(strided(x))
+    np.testing.assert_allclose(fine[:, ::4, ::4], coarse, rtol=1e-4, atol=1e-5)
+
+
+def test_layers_of_one_shape_start_with_different_kernels():
+    model = small(depths=(1, 3))
+    a, b = (model.get_layer(f"stage2_block{i}_conv2").kernel.numpy() for i in (2, 3))
+    assert a.shape == b.shape and not np.allclose(a, b)
+    assert a.std() == pytest.approx((2 / (9 * 16)) ** 0.5, rel=0.1)
+
+
+def test_two_models_can_be_joined():
+    a, b = small(name="a"), small(name="b")
+    x = keras.Input((32, 32, 3))
+    both = keras.Model(x, keras.layers.Average()([a(x), b(x)]))
+    assert both.count_params() == 2 * a.count_params()
+
+
+def test_input_tensor():
+    x = keras.Input((48, 48, 3), name="bytes")
+    model = small(input_tensor=keras.layers.Rescaling(1 / 255)(x))
+    assert model.inputs[0].name == "bytes" and model.output_shape == (None, 5)
+
+
+def test_mixed_precision():
+    x = np.random.default_rng(0).standard_normal((2, 64, 64, 3)).astype("float32")
+    single = small()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    half = small()
+    half.set_weights(single.get_weights())
+    assert half(x).dtype == "float32"
+    np.testing.assert_allclose(half(x), single(x), atol=0.02)
+
+
+def test_channels_first():
+    x = np.random.default_rng(0).standard_normal((2, 65, 64, 3)).astype("float32")
+    last = small(stem="deep", shortcut="avg", attention="se")
+    keras.config.set_image_data_format("channels_first")
+    try:
+        first = small(stem="deep", shortcut="avg", attention="se")
+        assert first.input_shape == (None, 3, None, None)
+        first.set_weights(last.get_weights())
+        result = first(x.transpose(0, 3, 1, 2))
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    np.testing.assert_allclose(result, last(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("depth", [434, 866, 1202])
+def test_very_deep_networks_train_save_and_load(depth, tmp_path):
+    model = kr.cifar_resnet(depth, classifier_activation=None)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x = np.random.default_rng(0).standard_normal((2, 32, 32, 3)).astype("float32")
+    assert np.isfinite(model.train_on_batch(x, np.array([1, 4])))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(
+        loaded.predict(x, verbose=0), model.predict(x, verbose=0), rtol=1e-6, atol=1e-6
+    )
+
+
+def test_nested_runs_of_blocks_are_the_flat_network(monkeypatch):
+    options = dict(depths=(3, 2, 2), filters=(4, 8, 16), block="basic", stem="cifar", classes=3)
+    flat = kr.resnet(**options)
+    monkeypatch.setattr("keras_resnets.models.resnet.MAX_FLAT", 0)
+    monkeypatch.setattr("keras_resnets.models.residual.RUN", 2)
+    nested = kr.resnet(**options)
+    names = [layer.name for layer in nested.layers if isinstance(layer, keras.Model)]
+    assert names == ["stage1_blocks1_2", "stage1_blocks3_3", "stage2_blocks1_2", "stage3_blocks1_2"]
+    assert [w.path for w in nested.weights] == [w.path for w in flat.weights]
+    nested.set_weights(flat.get_weights())
+    x = np.random.default_rng(0).standard_normal((2, 32, 32, 3)).astype("float32")
+    np.testing.assert_allclose(nested(x), flat(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"block": "other"}, "`block`.*bottleneck.*'other'"),
+        ({"stem": "9x9"}, "`stem`.*7x7.*'9x9'"),
+        ({"shortcut": "none"}, "`shortcut`"),
+        ({"attention": "cbam"}, "`attention`"),
+        ({"norm_act": "layer_norm+relu"}, "`norm_act`.*layer_norm"),
+        ({"norm_act": "batch_norm"}, "`norm_act`"),
+        ({"group_size": 3}, "`group_size`.*nearest divisors"),
+        ({"group_size": 4, "groups": 2}, "`groups` or `group_size`"),
+        ({"input_shape": (31, 64, 3)}, "`input_shape`.*32"),
+        ({"input_shape": (64, 64)}, "`input_shape`"),
+        ({"pooling": "min", "include_top": False}, "`pooling`"),
+        ({"classes": 0}, "`classes`"),
+        ({"output_stride": 4}, "`output_stride`"),
+        ({"use_bias": "always"}, "`use_bias`"),
+        ({"block": "basic", "groups": 4}, "groups"),
+        ({"dense_init": "zeros"}, "`dense_init`"),
+    ],
+    ids=str,
+)
+def test_bad_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        small(**options)
+
+
+@pytest.mark.parametrize("depth", [0, 19, 21, 110.5])
+def test_bad_cifar_depth(depth):
+    with pytest.raises(ValueError, match="`depth` must be 6 n"):
+        kr.cifar_resnet(depth)
+    with pytest.raises(ValueError, match="`depth` must be 6 n"):
+        kr.wide_resnet(depth)
+
+
+def test_bad_cifar_input():
+    with pytest.raises(ValueError, match="sides of at least 8"):
+        kr.cifar_resnet(8, input_shape=(7, 32, 3))
+    with pytest.raises(ValueError, match="`shortcut`"):
+        kr.cifar_resnet(8, shortcut="C")
+    with pytest.raises(FileNotFoundError, match=r"no\.safetensors"):
+        kr.cifar_resnet(8, weights="no.safetensors")
