@@ -9,9 +9,9 @@ from keras_resnets.layers.framing import concrete
 TAILS = ("linear", "continuous")
 
 
-def l2_normalize(x, axis=-1):
+def l2_normalize(x, axis=-1, epsilon=1e-12):
     """`x / |x|` along `axis`, finite in value and gradient at 0."""
-    return x * ops.rsqrt(ops.maximum(ops.sum(ops.square(x), axis=axis, keepdims=True), 1e-12))
+    return x * ops.rsqrt(ops.maximum(ops.sum(ops.square(x), axis=axis, keepdims=True), epsilon))
 
 
 class _MarginHead(keras.layers.Layer):
@@ -36,12 +36,14 @@ class _MarginHead(keras.layers.Layer):
             name="kernel",
             shape=(input_shape[-1], self.classes * self.subcenters),
             initializer="glorot_uniform",
+            autocast=False,
         )
         self.margin = self.add_weight(
             name="margin",
             shape=(),
             initializer=keras.initializers.Constant(self.initial_margin),
             trainable=False,
+            autocast=False,
         )
 
     @property
@@ -55,7 +57,9 @@ class _MarginHead(keras.layers.Layer):
 
     def cosines(self, inputs):
         """Cosine of each embedding `(B, D)` with each class `(B, classes)`."""
-        x = l2_normalize(ops.cast(inputs, self.logits_dtype))
+        # The gradient at a zero vector is scale / sqrt(epsilon), which float16 must hold.
+        half = keras.backend.standardize_dtype(inputs.dtype) == "float16"
+        x = l2_normalize(ops.cast(inputs, self.logits_dtype), epsilon=1e-6 if half else 1e-12)
         w = l2_normalize(ops.cast(self.kernel, self.logits_dtype), axis=0)
         cosines = ops.matmul(x, w)
         if self.subcenters > 1:

@@ -32,7 +32,7 @@ def plot_det(curves, path=None):
 
     >>> trials = ([0.9, 0.8, 0.3, 0.6, 0.2, 0.1], [1, 1, 1, 0, 0, 0])
     >>> figure = plot_det({"cosine": trials})
-    >>> figure.axes[0].get_legend().get_texts()[0].get_text()
+    >>> figure.legends[0].get_texts()[0].get_text()
     'cosine: EER 33.33 %'
 
     Reference:
@@ -45,7 +45,7 @@ def plot_det(curves, path=None):
         raise ImportError("`plot_det` needs matplotlib: pip install keras_resnets[plot]") from error
     if not curves:
         raise ValueError(f"`curves` must hold at least one curve. Received: curves={curves}")
-    figure = Figure(figsize=(6, 7), layout="constrained")
+    figure = Figure(figsize=(6, 6.8), layout="constrained")
     axes = figure.add_subplot(aspect="equal")
     smallest = _TICKS[1]
     for name, (scores, labels) in curves.items():
@@ -65,7 +65,7 @@ def plot_det(curves, path=None):
     axes.set(xlim=(low, high), ylim=(low, high))
     axes.set(xlabel="false alarm rate (%)", ylabel="miss rate (%)")
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1))
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
     if path is not None:
         _save(figure, os.fspath(path))
     return figure

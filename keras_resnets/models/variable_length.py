@@ -75,16 +75,15 @@ def as_tensor(x):
 
 
 def check_lengths(lengths, x):
-    """Raise unless there is one integer for each example of `x`."""
+    """Raise unless there is one number for each example of `x`."""
     if lengths is None:
         return
-    dtype = keras.backend.standardize_dtype(lengths.dtype)
     shape, batch = tuple(lengths.shape), x.shape[0]
     wrong_size = None not in (batch, *shape[:1]) and shape[:1] != (batch,)
-    if "int" not in dtype or shape[1:] not in ((), (1,)) or wrong_size:
+    if shape[1:] not in ((), (1,)) or wrong_size:
         raise ValueError(
             f"`lengths` must be integers of shape (batch,), the batch being {batch}. "
-            f"Received: shape={shape}, dtype={dtype}"
+            f"Received: shape={shape}"
         )
 
 

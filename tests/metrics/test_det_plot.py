@@ -24,7 +24,7 @@ def test_gaussian_scores_give_a_straight_line_with_slope_minus_one_through_the_e
     assert slope == pytest.approx(-1.0, abs=0.05)
     assert offset == pytest.approx(-2.0, abs=0.05)
     assert marker.get_xdata() == pytest.approx([-1.0], abs=0.03)
-    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts[0] == f"plain: EER {100 * equal_error_rate(*trials(2.0)):.2f} %"
     assert [name.split(":")[0] for name in texts] == ["plain", "better"]
 
