@@ -128,7 +128,6 @@ def test_regroup_makes_mobilenets_depthwise_grouped():
         ({"groups": 2, "init": "zeros"}, "`init`"),
         ({"groups": 2, "layers": lambda layer: False}, "`layers`"),
     ],
-    ids=str,
 )
 def test_regroup_refuses(options, message):
     with pytest.raises(ValueError, match=message):
