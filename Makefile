@@ -10,7 +10,7 @@ TF216 := .venv-tf216
 # Two tests at a time; tests/conftest.py keeps each to one thread.
 PYTEST := -m pytest -n 2
 
-.PHONY: demo test test-data test-peers test-tf216 lint bench clean
+.PHONY: demo test test-data test-release test-peers test-tf216 lint bench clean
 
 demo: $(VENV)/.demo          ## train, score and serve the bundled speaker verification system
 	$(VENV)/bin/python examples/speaker_verification.py $(ARGS)
@@ -19,7 +19,10 @@ test: $(VENV)/.test          ## everything that needs nothing outside the reposi
 	$(VENV)/bin/python $(PYTEST) $(ARGS)
 
 test-data: $(VENV)/.test     ## the long tests, and those on the data that KERAS_RESNETS_DATA points to
-	$(VENV)/bin/python $(PYTEST) -m "(slow or data) and not peers" $(ARGS)
+	$(VENV)/bin/python $(PYTEST) -m "(slow or data) and not peers and not release" $(ARGS)
+
+test-release: $(VENV)/.test  ## the longest tests, before a release
+	$(VENV)/bin/python $(PYTEST) -m release $(ARGS)
 
 test-peers: $(PEERS)/.ready  ## the peers themselves beside ours, before a release
 	$(PEERS)/bin/python $(PYTEST) -m peers $(ARGS)

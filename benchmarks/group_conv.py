@@ -10,7 +10,7 @@ import argparse
 import functools
 
 import numpy as np
-from paired import compare, machine, table
+from paired import ROUNDS, compare, conditions, table
 
 BATCH = 8
 # height and width, channels, groups, kernel size
@@ -79,15 +79,16 @@ def torch_step(case):
 
 
 def rows(kinds, rounds):
+    timed = functools.partial(compare, tolerance=0.01, examples=BATCH)
     for case in CASES:
         name = "{0}x{0}x{1}, {2} groups, {3}x{3}".format(*case)
         ours = functools.partial(keras_step, "ours", case)
         if "torch" in kinds:
             peer = functools.partial(torch_step, case)
-            yield compare(f"{name} to torch", ours, peer, TORCH_TARGET, 0.01, rounds)
+            yield timed(f"{name} to torch", ours, peer, TORCH_TARGET, rounds=rounds)
         if "keras" in kinds and case == KERAS_CASE:
             peer = functools.partial(keras_step, "keras", case)
-            yield compare(f"{name} to Keras", ours, peer, KERAS_TARGET, 0.01, min(rounds, 2))
+            yield timed(f"{name} to Keras", ours, peer, KERAS_TARGET, rounds=min(rounds, 2))
 
 
 def onednn():
@@ -99,10 +100,11 @@ def onednn():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("kinds", nargs="*", help="torch, keras; both by default")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     arguments = parser.parse_args()
     found = list(rows(arguments.kinds or ["torch", "keras"], arguments.rounds))
-    print(f"\n{machine()}, oneDNN {onednn()}\n\n{table(found)}")
+    facts = conditions("tensorflow", "keras", "torch")
+    print(f"{facts}; oneDNN {onednn()}", table(found), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
 """Ours and a peer in one run.
 
 The two sides are processes of one thread each that take turns, so that the frameworks share neither
-threads nor memory, and what counts is CPU seconds, so that other load on the machine does not. A side
-is a picklable function, imported frameworks and all, that prepares a task and returns it as a callable
-of no arguments; the frameworks are imported inside.
+threads nor memory, and what counts is CPU seconds, so that other load hardly does. A side is a
+picklable function that imports its framework, prepares a task and returns it: a callable of no
+arguments whose result is an array.
 """
 
 import contextlib
 import dataclasses
+import datetime
+import importlib.metadata
 import multiprocessing
 import os
 import platform
@@ -25,11 +27,12 @@ ONE_THREAD = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "CUDA_VISIBLE_DEVICES": "",
 }
+os.environ.update(ONE_THREAD)  # which the processes inherit
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One line of the table; times in CPU seconds a call, the minimum of all rounds."""
+    """One line of the table; times in CPU seconds an example, the minimum of all rounds."""
 
     name: str
     ours: float
@@ -46,7 +49,7 @@ class Row:
         return self.target is None or self.ratio <= self.target
 
 
-def compare(name, ours, theirs, target=None, tolerance=None, rounds=ROUNDS):
+def compare(name, ours, theirs, target=None, tolerance=None, examples=1, rounds=ROUNDS):
     """Measure two sides in turns.
 
     Args:
@@ -55,6 +58,7 @@ def compare(name, ours, theirs, target=None, tolerance=None, rounds=ROUNDS):
         target: The ratio ours / theirs to reach.
         tolerance: What the sides return must agree to this absolute difference before they are
             timed. None: they do not compute the same thing.
+        examples: Examples in one call.
         rounds: Number of turns of each side.
 
     Returns:
@@ -69,10 +73,11 @@ def compare(name, ours, theirs, target=None, tolerance=None, rounds=ROUNDS):
             np.testing.assert_allclose(mine, other, rtol=0, atol=tolerance, err_msg=name)
         counts = [max(1, round(SECONDS / seconds)) for seconds in (one, two)]
         turns = [(first(counts[0]), second(counts[1])) for _ in range(rounds)]
-    row = Row(
-        name, *map(min, zip(*turns, strict=True)), tuple(a / b for a, b in turns), target
+    best = [min(times) / examples for times in zip(*turns, strict=True)]
+    row = Row(name, *best, tuple(a / b for a, b in turns), target)
+    print(
+        f"  {name}: {1e3 * row.ours:.2f} / {1e3 * row.theirs:.2f} ms = {row.ratio:.3f}", flush=True
     )
-    print(f"  {name}: {row.ours:.5f} / {row.theirs:.5f} = {row.ratio:.3f}", flush=True)
     return row
 
 
@@ -85,29 +90,28 @@ def apart(function):
 def table(rows):
     """The rows as a Markdown table, the ratio last."""
     lines = [
-        "| CPU milliseconds, one thread | ours | peer | target | ratio (range of the rounds) |",
-        "|---|---|---|---|---|",
+        "| CPU ms an example | ours | peer | rounds | target | ratio |",
+        "|---|---|---|---|---|---|",
     ]
     for row in rows:
-        target = "" if row.target is None else f"{row.target:.2f}" + (" missed" * (not row.met))
-        low, high = min(row.ratios), max(row.ratios)
-        lines.append(
-            f"| {row.name} | {1e3 * row.ours:.2f} | {1e3 * row.theirs:.2f} | {target} "
-            f"| **{row.ratio:.2f}** ({low:.2f} to {high:.2f}) |"
-        )
+        target = "" if row.target is None else f"{row.target:.2f}"
+        ratio = f"**{row.ratio:.2f}**" + ("" if row.met else " missed")
+        rounds = f"{min(row.ratios):.2f} to {max(row.ratios):.2f}"
+        figures = f"{1e3 * row.ours:.2f} | {1e3 * row.theirs:.2f} | {rounds}"
+        lines.append(f"| {row.name} | {figures} | {target} | {ratio} |")
     return "\n".join(lines)
 
 
-def machine():
-    """The processor and its instruction set, as Linux names them."""
-    name, flags = platform.processor() or platform.machine(), ""
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
-        info = dict(line.split(":", 1) for line in file if ":" in line)
-        info = {key.strip(): value.strip() for key, value in info.items()}
-        name = info.get("model name", name)
-        flags = [f for f in ("avx2", "avx512f") if f in info.get("flags", "").split()]
-        flags = f", {' '.join(flags)}"
-    return f"{name}{flags}, {os.cpu_count()} CPUs"
+def conditions(*packages):
+    """Date, processor and the versions of importable packages, in one line."""
+    processor = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, StopIteration), open("/proc/cpuinfo") as file:
+        line = next(line for line in file if line.startswith("model name"))
+        processor = line.split(":")[1].strip()
+    owners = importlib.metadata.packages_distributions()
+    versions = [f"{name} {importlib.metadata.version(owners[name][0])}" for name in packages]
+    parts = [f"{processor}, {os.cpu_count()} CPUs, one thread used", *versions]
+    return f"{datetime.date.today()}: {'; '.join(parts)}"
 
 
 @contextlib.contextmanager
@@ -126,12 +130,8 @@ def _side(function):
 def _process(target, function):
     context = multiprocessing.get_context("spawn")
     pipe, other = context.Pipe()
-    before = {key: os.environ.get(key) for key in ONE_THREAD}
-    os.environ.update(ONE_THREAD)
     process = context.Process(target=target, args=(function, other), daemon=True)
     process.start()
-    for key, value in before.items():
-        os.environ.pop(key) if value is None else os.environ.__setitem__(key, value)
     other.close()
     try:
         yield pipe

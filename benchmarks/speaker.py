@@ -1,122 +1,122 @@
-"""ECAPA-TDNN beside SpeechBrain's, and the front end beside kaldi-native-fbank.
+"""ECAPA-TDNN (C=512) beside SpeechBrain's, and the front end beside kaldi-native-fbank.
 
-python benchmarks/speaker.py [--rounds N] [forward train ...]
+python benchmarks/speaker.py [--rounds N] [forward train frontend padding memory ...]
 """
 
-import functools
+import argparse
+import itertools
 import os
 import tempfile
+from functools import partial
 
-import numpy as np
-from paired import apart, compare
+import speaker_sides as sides
+from paired import ROUNDS, apart, compare, conditions, table
 
-FRAMES_PER_SECOND = 100
-CLASSES = 1251
-
-
-def features(batch, frames):
-    return np.random.default_rng(0).normal(size=(batch, frames, 80)).astype("float32")
+PACKAGES = ("tensorflow", "keras", "torch", "speechbrain", "kaldi_native_fbank")
+SHAPES = [(1, 2), (16, 2), (1, 10), (16, 10)]  # batch, seconds
+WAYS = {"XLA": True, "graph": False}
 
 
-# The sides
+def forward(state, compare):
+    """Features to embedding: the same weights, and the package's default layout."""
+    for batch, seconds in SHAPES:
+        shape = (batch, 100 * seconds)
+        theirs = partial(sides.speechbrain_forward, *shape, state=state)
+        for variant, way in itertools.product(("speechbrain", "paper"), WAYS):
+            same = variant == "speechbrain"
+            yield compare(
+                f"forward, {'same weights' if same else variant}, {way}, {batch} x {seconds} s",
+                partial(sides.keras_forward, *shape, WAYS[way], variant, state),
+                theirs,
+                target=0.55,
+                tolerance=1e-5 if same else None,
+                examples=batch,
+            )
 
 
-def speechbrain_network():
-    import torch
-    from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
-
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    return ECAPA_TDNN(80, channels=[512, 512, 512, 512, 1536], lin_neurons=192)
-
-
-def write_state(path):
-    """A SpeechBrain network's state; what its batch normalisations would have learned is random."""
-    import torch
-
-    state = speechbrain_network().state_dict()
-    for name, value in state.items():
-        if name.endswith("running_var"):
-            value.uniform_(0.5, 1.5)
-        elif ".norm." in name and value.dim():
-            value += 0.2 * torch.randn(value.shape)
-    np.savez(path, **{name: value.numpy() for name, value in state.items()})
+def train(state, compare):
+    """A training step of 16 x 2 s: AAM-softmax over 1251 speakers, Adam."""
+    for variant, way in itertools.product(("speechbrain", "paper"), WAYS):
+        yield compare(
+            f"training step, {variant} layout, {way}, 16 x 2 s",
+            partial(sides.keras_train, 16, 200, WAYS[way], variant, state),
+            partial(sides.speechbrain_train, 16, 200, state),
+            target=0.78,
+            examples=16,
+        )
 
 
-def keras_network(variant, state):
-    import keras_resnets as kr
-
-    if variant == "speechbrain":
-        return kr.load_ecapa(state, frontend=None)
-    return kr.ecapa_tdnn(variant=variant)
-
-
-def keras_forward(batch, frames, state, variant="speechbrain", jit=True):
-    import tensorflow as tf
-
-    model = keras_network(variant, state)
-    x = tf.constant(features(batch, frames))
-    run = tf.function(functools.partial(model, training=False), jit_compile=jit)
-    return lambda: run(x).numpy()
-
-
-def keras_predict(batch, frames, state, variant="speechbrain"):
-    model = keras_network(variant, state)
-    x = features(batch, frames)
-    return lambda: model.predict_on_batch(x)
-
-
-def speechbrain_forward(batch, frames, state):
-    import torch
-
-    model = speechbrain_network().eval()
-    with np.load(state) as arrays:
-        model.load_state_dict({name: torch.from_numpy(arrays[name]) for name in arrays})
-    x = torch.from_numpy(features(batch, frames))
-
-    @torch.inference_mode()
-    def run():
-        return model(x)[:, 0].numpy()
-
-    return run
+def frontend(state, compare):
+    """Waveform to 80 log-mel energies, and what it adds to the network."""
+    peers = {
+        "kaldi_fbank": ("kaldi-native-fbank", sides.kaldi_native_frontend, 1e-2),
+        "speechbrain": ("SpeechBrain", sides.speechbrain_frontend, 1e-3),
+    }
+    for batch in (1, 16):
+        for name, (peer, theirs, tolerance) in peers.items():
+            yield compare(
+                f"front end beside {peer}, {batch} x 2 s",
+                partial(sides.keras_frontend, name, batch, 2),
+                partial(theirs, batch, 2),
+                tolerance=tolerance,
+                examples=batch,
+            )
+    for batch in (1, 16):
+        yield compare(
+            f"ours from waveform beside ours from features, {batch} x 2 s",
+            partial(sides.waveform_forward, batch, 2, xla=True),
+            partial(sides.keras_forward, batch, 198, xla=True, variant="paper"),
+            target=1.1,
+            examples=batch,
+        )
 
 
-def keras_train(variant, state, jit, batch=16, frames=200):
-    import keras
-    import tensorflow as tf
-
-    import keras_resnets as kr
-    from trainers import SpeakerTrainer
-
-    head = kr.layers.AdditiveAngularMargin(CLASSES)
-    trainer = SpeakerTrainer(keras_network(variant, state), head)
-    trainer.compile(keras.optimizers.Adam(1e-3), jit_compile=jit)
-    x = tf.constant(features(batch, frames))
-    y = tf.constant(np.arange(batch) % CLASSES)
-    return lambda: trainer.train_on_batch(x, y)[0]
+def padding(state, compare):
+    """How much padding changes an embedding, the same weights."""
+    with tempfile.TemporaryDirectory() as folder:
+        speech = os.path.join(folder, "speech.npy")
+        apart(partial(sides.write_speech, speech))
+        for name, side in (("ours", sides.keras_padding), ("peer", sides.speechbrain_padding)):
+            change, _ = apart(partial(side, speech, state))
+            print(f"  padding changes an embedding, {name}: at most {change:.1e} of its norm")
+    return ()
 
 
-def speechbrain_train(batch=16, frames=200):
-    import torch
-    from speechbrain.lobes.models.ECAPA_TDNN import Classifier
-    from speechbrain.nnet.losses import AdditiveAngularMargin, LogSoftmaxWrapper
-
-    model = speechbrain_network()
-    classifier = Classifier(192, out_neurons=CLASSES)
-    criterion = LogSoftmaxWrapper(AdditiveAngularMargin(margin=0.2, scale=30))
-    optimizer = torch.optim.Adam(
-        [*model.parameters(), *classifier.parameters()], lr=1e-3, weight_decay=2e-5
-    )
-    x = torch.from_numpy(features(batch, frames))
-    y = torch.arange(batch)[:, None] % CLASSES
-
-    def run():
-        optimizer.zero_grad()
-        loss = criterion(classifier(model(x)), y)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return run
+def memory(state, compare):
+    """Peak memory of a process that embeds long audio, TensorFlow's own 0.5 GB included."""
+    with tempfile.TemporaryDirectory() as folder:
+        hour = os.path.join(folder, "hour.wav")
+        sides.write_hour(hour)
+        for name, task, limit in (
+            ("one hour from a file by embed_long", partial(sides.embed_hour, hour), 1.5),
+            ("ten minutes in one call", sides.embed_ten_minutes, 3.0),
+        ):
+            _, peak = apart(task)
+            print(f"  peak memory, {name}: {peak / 1e9:.2f} GB (target {limit})", flush=True)
+    return ()
 
 
+PARTS = {part.__name__: part for part in (forward, train, frontend, padding, memory)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {[*PARTS]}; default: all")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of each side")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.parts) - PARTS.keys():
+        parser.error(f"PART must be of {[*PARTS]}. Received: {sorted(unknown)}")
+
+    print(conditions(*PACKAGES))
+    with tempfile.TemporaryDirectory() as folder:
+        state = os.path.join(folder, "state.npz")
+        apart(partial(sides.write_state, state))
+        timer = partial(compare, rounds=arguments.rounds)
+        parts = [PARTS[name] for name in arguments.parts or PARTS]
+        rows = [row for part in parts for row in part(state, timer)]
+    if rows:
+        print(table(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -18,7 +18,6 @@ import tensorflow as tf
 
 import keras_resnets as kr
 from keras_resnets import analysis
-from keras_resnets.models.cifar_resnet import cifar_resnet
 from trainers import PartialTrainer
 from trainers.recipes import BATCH_NORM_ONLY_CIFAR10
 
@@ -43,7 +42,7 @@ def main():
     seeds = range(args.seed, args.seed + args.seeds)
     wanted = {
         f"{args.data} {data['x_train'].shape} ResNet-{depth} W={width}, {variant}, "
-        f"{args.epochs} epochs, seed {seed}": (depth, width, variant, seed)
+        f"{args.epochs} epochs, batch {args.batch_size}, seed {seed}": (depth, width, variant, seed)
         for seed, depth, width, variant in itertools.product(
             seeds, args.depths, args.widths, args.variants
         )
@@ -102,7 +101,7 @@ def prepare(data, side=None, images=None):
 def network(shape, classes, depth, width):
     """The paper's: shortcuts with BatchNorm, Kaiming weights everywhere, gamma from U(0, 1)."""
     kaiming = keras.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal")
-    model = cifar_resnet(
+    model = kr.cifar_resnet(
         depth,
         width,
         input_shape=shape,
@@ -196,7 +195,7 @@ def report(runs, output):
                 "accuracy %": f"{accuracies.mean():.1f}{spread}",
                 "seeds": len(group),
                 "disabled features %": f"{100 * mean['disabled']:.1f}",
-                "|gamma| < 0.01 %": f"{100 * mean['small gammas']:.1f}",
+                "scales < 0.01 %": f"{100 * mean['small gammas']:.1f}",
             }
         )
     table = analysis.Table(rows)

@@ -12,6 +12,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -60,3 +61,19 @@ def speech_sample():
     from keras_resnets import datasets
 
     return datasets.load("speech_sample")
+
+
+@pytest.fixture(scope="session")
+def randomize():
+    """`randomize(layer)`: every weight random, the normalisation's too, or mistakes would hide."""
+
+    def randomize(layer, seed=0):
+        rng = np.random.default_rng(seed)
+        for weight in layer.weights:
+            if weight.name in ("gamma", "moving_variance"):
+                weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+            elif weight.name != "kernel":
+                weight.assign(rng.normal(0, 0.3, weight.shape))
+        return layer
+
+    return randomize

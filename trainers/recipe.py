@@ -131,6 +131,9 @@ class SpeakerRecipe(Recipe):
     """A recipe for `SpeakerTrainer`.
 
     Args:
+        name, source, data, batch_size, epochs, steps, optimizer, optimizer_args,
+            learning_rate, end_learning_rate, schedule, step_size, cycle_mode, gamma,
+            milestones, warmup, weight_decay, seed: as in `Recipe`.
         crop_samples: int, samples (16 kHz) of a training crop.
         features: name of the front end.
         speeds: speed factors; each makes classes of its own.

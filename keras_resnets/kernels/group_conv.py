@@ -40,6 +40,10 @@ def group_conv(x, kernel, strides, padding, dilations):
         return split(x, kernel)
     # Unlike `tf.nn.convolution`, this dilates in the kernel, without moving space to the batch.
     native = functools.partial(tf.nn.conv2d, **options)
+    if groups == x.shape[-1] and len({*strides}) == 1:
+        depthwise = tf.reshape(kernel, (*kernel.shape[:2], groups, -1))
+        options["strides"] = (1, *strides, 1)
+        return tf.nn.depthwise_conv2d(x, depthwise, **options)
     if in_xla():
         if groups <= MAX_SPLIT:
             return split(x, kernel)

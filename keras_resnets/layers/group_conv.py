@@ -97,12 +97,12 @@ class GroupConv2D(_GroupConv, keras.layers.Conv2D):
         As `keras.layers.Conv2D`.
 
     Raises:
-        ValueError: Both or neither fitting of `groups` and `group_size`.
+        ValueError: Both `groups` and `group_size`, or one that does not divide the channels.
 
     Example:
 
     >>> conv = GroupConv2D(64, 3, padding="same", group_size=4)
-    >>> conv(np.zeros((1, 8, 8, 32), "float32")).shape, conv.groups, conv.kernel.shape
+    >>> conv(np.zeros((1, 8, 8, 32), "float32")).shape, conv.groups, tuple(conv.kernel.shape)
     (TensorShape([1, 8, 8, 64]), 8, (3, 3, 4, 64))
 
     Reference:

@@ -51,12 +51,10 @@ class _MaskedConv:
     def _pointwise(self, inputs):
         """A window of 1 is a matrix product, which every backend runs faster than a convolution."""
         kernel = ops.reshape(self.kernel, self.kernel.shape[-2:])
-        outputs = ops.matmul(ops.reshape(inputs, (-1, kernel.shape[0])), kernel)
+        outputs = ops.tensordot(inputs, kernel, axes=1)
         if self.bias is not None:
-            outputs = ops.add(outputs, self.bias)
-        if self.activation is not None:
-            outputs = self.activation(outputs)
-        return ops.reshape(outputs, (*ops.shape(inputs)[:-1], self.filters))
+            outputs = outputs + ops.cast(self.bias, outputs.dtype)
+        return outputs if self.activation is None else self.activation(outputs)
 
     def compute_mask(self, inputs, mask=None):
         if mask is None:

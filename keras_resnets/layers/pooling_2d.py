@@ -166,6 +166,14 @@ class PadShortcut2D(_Pooling2D):
         self.filters = filters
         self.where = where
 
+    def build(self, input_shape):
+        channels = input_shape[-1 if self.data_format == "channels_last" else 1]
+        if channels > self.filters:
+            raise ValueError(
+                f"`filters` must be at least the {channels} channels of the input. "
+                f"Received: filters={self.filters}"
+            )
+
     def call(self, inputs):
         last = self.data_format == "channels_last"
         extra = self.filters - inputs.shape[-1 if last else 1]

@@ -1,5 +1,6 @@
 """Models made from models: features, logits, folded normalisation, other groups."""
 
+import math
 import re
 
 import keras
@@ -53,26 +54,25 @@ def _features(model, level):
 
 
 def _strides(model):
-    """`{level: features}`, from the maps' static sides."""
-    image, stem = model.inputs[0], 0
-    axes = (1, 2) if keras.config.image_data_format() == "channels_last" else (2, 3)
-    maps = [y for layer in model.layers for y in keras.tree.flatten(layer.output)]
-    maps = [y for y in maps if len(y.shape) == 4]
-    if image.shape[axes[0]] is not None:
-        size = image.shape[axes[0]]
-        found = {}
-        for y in maps:
-            if y.shape[axes[0]] and y.shape[axes[1]]:
-                level = round(float(np.log2(size / y.shape[axes[0]])))
-                if y.shape[axes[0]] == -(-size // 2**level):
-                    found[level] = y
-        return found
+    """`{level: features}`: the last of every stage, or by the static sides of the maps."""
+    axis = 1 if keras.config.image_data_format() == "channels_last" else 2
+    image = model.inputs[0].shape[axis]
     stages = {}
     for layer in model.layers:
         if match := re.match(r"stage(\d+)_", layer.name):
             stages[int(match[1])] = layer.output
-    stem = 2 if any(layer.name == "stem_pool" for layer in model.layers) else 0
-    return {s - 1 + stem: features for s, features in stages.items()}
+    if stages and image is None:
+        stem = 2 if any(layer.name.startswith("stem_pool") for layer in model.layers) else 0
+        return {s - 1 + stem: features for s, features in stages.items()}
+    maps = list(stages.values()) or [
+        y for layer in model.layers for y in keras.tree.flatten(layer.output) if len(y.shape) == 4
+    ]
+    found = {}
+    for y in maps:
+        levels = [n for n in range(8) if image and math.ceil(image / 2**n) == y.shape[axis]]
+        if levels:  # else it is padded
+            found[levels[0]] = y
+    return found
 
 
 def as_logits_model(model):

@@ -26,7 +26,7 @@ LARGE_RESNETS = {
 
 
 @pytest.mark.parametrize(
-    "name", [*RESNETS, *(pytest.param(n, marks=pytest.mark.slow) for n in LARGE_RESNETS)]
+    "name", [*RESNETS, *(pytest.param(n, marks=pytest.mark.release) for n in LARGE_RESNETS)]
 )
 def test_resnet(name):
     report = cost(getattr(kr, name)(), (224, 224, 3))
@@ -39,7 +39,7 @@ DEEP_CIFAR = {218: 507_953_792, 434: 1_017_561_728, 866: 2_036_777_600, 1202: 2_
 
 
 @pytest.mark.parametrize(
-    "depth", [*CIFAR, *(pytest.param(n, marks=pytest.mark.slow) for n in DEEP_CIFAR)]
+    "depth", [*CIFAR, *(pytest.param(n, marks=pytest.mark.release) for n in DEEP_CIFAR)]
 )
 def test_cifar_resnet(depth):
     report = cost(kr.cifar_resnet(depth), (32, 32, 3))
@@ -47,7 +47,7 @@ def test_cifar_resnet(depth):
     assert not report.unsupported
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_wide_resnet():
     report = cost(kr.wide_resnet(28, 10), (32, 32, 3))
     assert (report.trainable_params, round(report.macs / 1e9, 3)) == (36_479_194, 5.243)

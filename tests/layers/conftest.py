@@ -37,19 +37,3 @@ def check_layer(tmp_path):
             assert np.abs(difference).max() < tolerance * np.abs(expected).max()
 
     return check
-
-
-@pytest.fixture
-def randomize():
-    """`randomize(layer)`: every weight random, the normalisation's too, or mistakes would hide."""
-
-    def randomize(layer, seed=0):
-        rng = np.random.default_rng(seed)
-        for weight in layer.weights:
-            if weight.name in ("gamma", "moving_variance"):
-                weight.assign(rng.uniform(0.5, 1.5, weight.shape))
-            elif weight.name != "kernel":
-                weight.assign(rng.normal(0, 0.3, weight.shape))
-        return layer
-
-    return randomize

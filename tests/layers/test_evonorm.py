@@ -325,6 +325,7 @@ def test_group_size_is_channels_over_groups():
             r"one of \[1, 2, 4, 8\].*groups=7",
         ),
         ("s1", {"group_size": 3}, (2, 4, 4, 8), "group_size=3"),
+        ("s1", {"group_size": 16}, (2, 4, 4, 8), "group_size=16"),
         ("s1", {"groups": 0}, (2, 4, 4, 8), "groups=0"),
         ("b0", {"moving_variance": "true"}, (2, 4, 4, 8), "moving_variance='true'"),
         ("b0", {"always_normalize": True}, (2, 4, 4, 8), "S series"),

@@ -59,7 +59,7 @@ def reference(layer, x):
     return ops.moveaxis(y, -1, 1) if axis == 1 else y
 
 
-def outputs_and_gradients(function, layer, x, dy=None):
+def outputs_and_gradients(function, layer, x):
     x = tf.convert_to_tensor(x)
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -95,6 +95,14 @@ def test_2d(kernel, strides, dilation, padding, data_format):
     )
     sizes = (11, 10)
     check(layer, random((2, *sizes, 8) if data_format == "channels_last" else (2, 8, *sizes)))
+
+
+@pytest.mark.parametrize("strides, dilation", [(1, 1), (2, 1), ((2, 1), 1), (1, 2)])
+@pytest.mark.parametrize("filters", [8, 24])
+def test_depthwise(filters, strides, dilation):
+    options = dict(strides=strides, dilation_rate=dilation, padding="same")
+    layer = built(2, 8, filters=filters, kernel_size=3, groups=8, **options)
+    check(layer, random((2, 9, 10, 8)))
 
 
 @pytest.mark.parametrize("padding", ["same", "valid", "causal"])
@@ -180,9 +188,9 @@ def test_trains_in_fit(jit_compile):
 
 
 def test_many_groups_under_xla_warn():
-    layer = built(2, 128, filters=128, kernel_size=1, groups=128)
+    layer = built(2, 256, filters=256, kernel_size=1, groups=128)
     compiled = tf.function(layer, jit_compile=True)
-    x = random((1, 2, 2, 128))
+    x = random((1, 2, 2, 256))
     with pytest.warns(UserWarning, match="128 groups"):
         y = compiled(x)
     np.testing.assert_allclose(y, layer(x), atol=1e-5)

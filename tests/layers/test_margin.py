@@ -61,7 +61,7 @@ def test_inter_top_k_logits():
     np.testing.assert_allclose(head(x, np.array([0]))[0] / 30, expected, atol=1e-6)
     # the penalty follows the margin: half of it at 0.1, none at 0
     head.margin.assign(0.1)
-    angle = np.arccos([0.5, 0.2, 0.3]) + [0.1, -0.03, -0.03]
+    angle = np.arccos([0.5, 0.2, 0.3]) + np.array([0.1, -0.03, -0.03])
     result = np.array(head(x, np.array([0])))[0] / 30
     np.testing.assert_allclose(result[[0, 1, 3]], np.cos(angle), atol=1e-6)
     head.margin.assign(0.0)

@@ -138,7 +138,7 @@ def test_as_a_keras_layer(check_layer, layer, shape):
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="`padding` must be one of.*'causal'"):
+    with pytest.raises(ValueError, match=r"`padding` must be one of.*'causal'"):
         MaskedConv1D(2, 3, padding="causal")
     for padding in ("same", "reflect"):
         with pytest.raises(ValueError, match=r"`kernel_size` must be odd.*kernel_size=4"):

@@ -157,9 +157,9 @@ def test_a_keras_mask_ends_here(layer):
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="`floor` must be one of.*'max'"):
+    with pytest.raises(ValueError, match=r"`floor` must be one of.*'max'"):
         StatisticsPooling(floor="max")
-    with pytest.raises(ValueError, match="`context_floor` must be one of.*'max'"):
+    with pytest.raises(ValueError, match=r"`context_floor` must be one of.*'max'"):
         AttentiveStatisticsPooling(context_floor="max")
-    with pytest.raises(ValueError, match="`hidden` must be.*'relu'"):
+    with pytest.raises(ValueError, match=r"`hidden` must be.*'relu'"):
         AttentiveStatisticsPooling(hidden="relu")

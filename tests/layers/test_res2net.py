@@ -118,9 +118,9 @@ def test_bad_arguments():
         for scale in (1, 0):
             with pytest.raises(ValueError, match=f"`scale` must be at least 2.*scale={scale}"):
                 cls(*args, scale=scale)
-        with pytest.raises(ValueError, match="`pass_through` must be.*'middle'"):
+        with pytest.raises(ValueError, match=r"`pass_through` must be.*'middle'"):
             cls(*args, pass_through="middle").build((None, None, 16))
-        with pytest.raises(ValueError, match="`padding` must be one of.*'zeros'"):
+        with pytest.raises(ValueError, match=r"`padding` must be one of.*'zeros'"):
             cls(*args, padding="zeros").build((None, None, 16))
     with pytest.raises(ValueError, match="channels=12, scale=8"):
         SERes2Block1D(12)

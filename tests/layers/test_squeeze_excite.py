@@ -52,5 +52,5 @@ def test_as_a_keras_layer(layer, check_layer):
 
 
 def test_bad_argument():
-    with pytest.raises(ValueError, match="`bottleneck` must be at least 1.*bottleneck=0"):
+    with pytest.raises(ValueError, match=r"`bottleneck` must be at least 1.*bottleneck=0"):
         SqueezeExcite1D(0)

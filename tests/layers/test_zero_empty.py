@@ -25,7 +25,9 @@ def test_lengths_count_up_to_the_padded_size_only():
 @pytest.mark.parametrize("size, expected", [(0, 0), (399, 0), (400, 1)])
 def test_without_lengths_the_size_decides(size, expected):
     layer, x = ZeroEmptyRows(400), np.ones((3, 2), "float32")
-    graph = tf.function(layer, input_signature=[tf.TensorSpec((None, 2)), tf.TensorSpec([None] * 2)])
+    graph = tf.function(
+        layer, input_signature=[tf.TensorSpec((None, 2)), tf.TensorSpec([None] * 2)]
+    )
     for call in (layer, graph):
         np.testing.assert_array_equal(call(x, SIGNAL[:, :size]), x * expected)
 

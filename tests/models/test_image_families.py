@@ -8,7 +8,7 @@ import pytest
 
 import keras_resnets as kr
 
-SLOW = pytest.mark.slow
+SLOW = pytest.mark.release
 
 
 @pytest.mark.parametrize(

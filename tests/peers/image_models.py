@@ -56,11 +56,11 @@ def _declare_operators():
     return library
 
 
-def build(name, random_state):
+def build(name, image_state):
     """timm's network in inference mode with random weights; also its names and shapes."""
     model = timm().create_model(name).eval()
     shapes = {k: list(v.shape) for k, v in model.state_dict().items()}
-    state = {k: torch.from_numpy(v) for k, v in random_state(shapes).items()}
+    state = {k: torch.from_numpy(v) for k, v in image_state(name, shapes).items()}
     model.load_state_dict(state)
     return model, shapes
 

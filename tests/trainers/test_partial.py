@@ -305,7 +305,7 @@ def test_recipes():
     assert optimizer.momentum == 0.9 and optimizer.weight_decay is None
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_batch_norm_alone_learns_more_than_the_output_alone():
     """The paper in small: ResNet-14 W=16 on digits, 30 epochs of batches of 128, rate 0.1."""
     from sklearn.datasets import load_digits
