@@ -50,9 +50,11 @@ def data_dir():
 
 
 @pytest.fixture(scope="session")
-def two_devices():
-    """Names of two logical CPU devices, for `tf.distribute.MirroredStrategy(two_devices)`."""
-    return [device.name for device in tf.config.list_logical_devices("CPU")]
+def two_replicas():
+    """The strategy of two replicas: one for all tests, as two would mix up their messages."""
+    return tf.distribute.MirroredStrategy(
+        [device.name for device in tf.config.list_logical_devices("CPU")]
+    )
 
 
 @pytest.fixture(scope="session")

@@ -148,11 +148,11 @@ def test_compiled_by_xla(fused_calls):
     assert_same([y, *ours.weights], [theirs(random((2, 3, 5, 4)), training=True), *theirs.weights])
 
 
-def test_two_replicas_are_one_global_batch(two_devices):
+def test_two_replicas_are_one_global_batch(two_replicas):
     x = random((8, 3, 3, 4))
     single = BatchNorm2D()
     expected = single(x, training=True)
-    strategy = tf.distribute.MirroredStrategy(two_devices)
+    strategy = two_replicas
     with strategy.scope():
         layer = BatchNorm2D(synchronized=True)
         layer.build(x.shape)

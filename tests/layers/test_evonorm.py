@@ -265,11 +265,11 @@ def test_compiled_by_xla(name):
 
 
 @pytest.mark.parametrize("name", SERIES_B)
-def test_two_replicas_are_one_global_batch(name, two_devices):
+def test_two_replicas_are_one_global_batch(name, two_replicas):
     x, dy = random((8, 3, 3, 4), dtype="float32"), random((8, 3, 3, 4), 2, dtype="float32")
     single = built(name, x.shape, moving_variance="unbiased")
     expected = [single(x, training=True), *gradients(single, x, dy, training=True)]
-    strategy = tf.distribute.MirroredStrategy(two_devices)
+    strategy = two_replicas
     with strategy.scope():
         layer = built(name, x.shape, synchronized=True, moving_variance="unbiased")
 
