@@ -44,7 +44,7 @@ def cost(
 
     >>> report = cost(kr.ecapa_tdnn(channels=64), input_shape=(200, 80))
     >>> report.macs, report.params, report.unsupported
-    (168278016, 1873188, [])
+    (149499392, 1794632, [])
 
     Reference:
         Williams et al., Roofline: An Insightful Visual Performance Model, CACM 2009.

@@ -166,10 +166,14 @@ class SplitSelectiveKernelConv2D(SelectiveKernelConv2D):
         return max(nearest, self.minimum)
 
     def _make_streams(self):
-        self.pads = [keras.layers.ZeroPadding2D(d) for d in (1, 2)]
+        # Keras has no dilated convolution with strides. At an even stride, windows of dilation 2
+        # see every second position only, where they are plain windows.
+        self.sparse = self.strides % 2 == 0
+        second = dict(strides=self.strides // 2) if self.sparse else dict(dilation_rate=2)
+        self.pads = [keras.layers.ZeroPadding2D(d) for d in (1, 1 if self.sparse else 2)]
         self.paths = [
             self._conv(self.filters, 3, "path1", strides=self.strides, groups=self.groups),
-            self._conv(self.filters, 3, "path2", dilation_rate=2, groups=self.groups),
+            self._conv(self.filters, 3, "path2", groups=self.groups, **second),
         ]
         self.norms = [self._norm(f"path{d}_norm") for d in (1, 2)]
 
@@ -182,11 +186,16 @@ class SplitSelectiveKernelConv2D(SelectiveKernelConv2D):
         self._build_attention()
 
     def _call_streams(self, inputs, training):
-        halves = ops.split(inputs, 2, axis=self.axis)
-        a, b = (conv(pad(x)) for conv, pad, x in zip(self.paths, self.pads, halves))
-        step = self.strides  # a dilated convolution has none in Keras
-        b = b[:, ::step, ::step] if self.axis == -1 else b[:, :, ::step, ::step]
+        a, b = ops.split(inputs, 2, axis=self.axis)
+        if self.sparse:
+            b = self._every(2, b)
+        a, b = (conv(pad(x)) for conv, pad, x in zip(self.paths, self.pads, (a, b)))
+        if not self.sparse:
+            b = self._every(self.strides, b)
         return [ops.relu(norm(x, training=training)) for norm, x in zip(self.norms, (a, b))]
+
+    def _every(self, step, x):
+        return x[:, ::step, ::step] if self.axis == -1 else x[:, :, ::step, ::step]
 
     def get_config(self):
         return {**super().get_config(), "groups": self.groups}
