@@ -13,7 +13,7 @@ PYTEST := -m pytest -n 2
 .PHONY: demo test test-data test-release test-peers test-tf216 lint bench clean
 
 demo: $(VENV)/.demo          ## train, score and serve the bundled speaker verification system
-	$(VENV)/bin/python examples/speaker_verification.py $(ARGS)
+	$(VENV)/bin/python examples/speaker_verification.py --export saved_models/ecapa_tdnn $(ARGS)
 
 test: $(VENV)/.test          ## everything that needs nothing outside the repository
 	$(VENV)/bin/python $(PYTEST) $(ARGS)
