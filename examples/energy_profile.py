@@ -80,7 +80,7 @@ def networks():
 
     def resnext_of_groups(group_size):
         groups = min(256 // group_size, 128)  # the first stage has 128 channels
-        return kr.resnext50_e2gc(group_size=None, groups=groups)
+        return kr.resnext50_32x4d(groups=groups, base_width=128 // groups)
 
     return {
         "MobileNetV1, constant G": kr.mobilenet_v1,
@@ -106,9 +106,9 @@ def with_progress(name, factory, group_sizes):
 def train(args, group_sizes):
     """MobileNetV1 on small images, by group size: accuracy and energy."""
     data = kr.datasets.load(args.data)
-    x_train, x_test = as_rgb(data.x_train), as_rgb(data.x_test)
-    if args.short:
-        x_train, data.y_train = x_train[:512], data.y_train[:512]
+    count = 512 if args.short else None
+    x_train, y_train = as_rgb(data.x_train[:count]), data.y_train[:count]
+    x_test = as_rgb(data.x_test)
     rows = []
     for group_size in group_sizes:
         model = kr.mobilenet_v1(
@@ -119,7 +119,7 @@ def train(args, group_sizes):
         )
         logger = EnergyLogger(batch_size=64)
         history = model.fit(
-            x_train, data.y_train, batch_size=64, epochs=args.epochs, callbacks=[logger]
+            x_train, y_train, batch_size=64, epochs=args.epochs, callbacks=[logger]
         ).history
         _, accuracy = model.evaluate(x_test, data.y_test, batch_size=256, verbose=0)
         joules = next(key for key in history if key.endswith("energy_j"))

@@ -20,3 +20,21 @@ def test_speaker_verification(root, tmp_path):
         assert word in run.stdout
     assert list(tmp_path.rglob("*.png"))
     assert list(tmp_path.rglob("saved_model.pb"))
+
+
+@pytest.mark.slow
+def test_energy_profile(root, tmp_path):
+    script = root / "examples" / "energy_profile.py"
+    run = subprocess.run(
+        [sys.executable, script, "--short", "--size", "64", "--epochs", "1", "--output", tmp_path],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    for word in ("grouped MACs/word", "latency ms", "energy_j of training", "test accuracy"):
+        assert word in run.stdout
+    assert {path.name for path in tmp_path.glob("*.png")} == {
+        "group_sizes.png",
+        "resnext50_cost.png",
+    }

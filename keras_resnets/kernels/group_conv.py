@@ -38,8 +38,7 @@ def group_conv(x, kernel, strides, padding, dilations):
         return native(x, kernel)
     if len(strides) == 3:  # no kernel has groups
         return split(x, kernel)
-    # Unlike `tf.nn.convolution`, this dilates in the kernel, without moving space to the batch.
-    native = functools.partial(tf.nn.conv2d, **options)
+    native = functools.partial(_native_conv2d, **options)
     if groups == x.shape[-1] and len({*strides}) == 1:
         depthwise = tf.reshape(kernel, (*kernel.shape[:2], groups, -1))
         options["strides"] = (1, *strides, 1)
@@ -55,6 +54,14 @@ def group_conv(x, kernel, strides, padding, dilations):
     if has_native_gradient(x.dtype.name):
         return native(x, kernel)
     return _with_gradient_of(split, native)(x, kernel)
+
+
+def _native_conv2d(x, kernel, **options):
+    # Unlike `tf.nn.convolution`, this dilates in the kernel, without moving space to the batch.
+    y = tf.nn.conv2d(x, kernel, **options)
+    # Keeps the graph optimiser from fusing the convolution with the bias or batch normalisation
+    # that follows: the fused kernel raises for groups.
+    return tf.ensure_shape(y, y.shape)
 
 
 def _split_conv(x, kernel, groups, **options):

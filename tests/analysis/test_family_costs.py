@@ -25,16 +25,8 @@ LARGE_RESNETS = {
 }
 
 
-STRIDE = "its dilated path runs at stride 1: Keras' convolutions cannot stride and dilate at once"
-XFAIL = {"skresnet50": pytest.mark.xfail(strict=True, reason=STRIDE)}
-
-
 @pytest.mark.parametrize(
-    "name",
-    [
-        *(pytest.param(n, marks=XFAIL.get(n, ())) for n in RESNETS),
-        *(pytest.param(n, marks=pytest.mark.release) for n in LARGE_RESNETS),
-    ],
+    "name", [*RESNETS, *(pytest.param(n, marks=pytest.mark.release) for n in LARGE_RESNETS)]
 )
 def test_resnet(name):
     report = cost(getattr(kr, name)(), (224, 224, 3))

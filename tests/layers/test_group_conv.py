@@ -11,7 +11,13 @@ import tensorflow as tf
 from keras import ops
 
 from keras_resnets.kernels import group_conv as kernels
-from keras_resnets.layers import ChannelShuffle, GroupConv1D, GroupConv2D, GroupConv3D
+from keras_resnets.layers import (
+    BatchNorm2D,
+    ChannelShuffle,
+    GroupConv1D,
+    GroupConv2D,
+    GroupConv3D,
+)
 
 LAYERS = {1: GroupConv1D, 2: GroupConv2D, 3: GroupConv3D}
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "float16": 2e-2, "bfloat16": 1e-1}
@@ -271,3 +277,15 @@ def test_channel_shuffle(axis):
 def test_channel_shuffle_bad_groups(groups):
     with pytest.raises(ValueError, match=f"groups={groups}"):
         ChannelShuffle(groups).build((None, 6))
+
+
+@pytest.mark.parametrize("follower", ["bias", "batch_norm"])
+def test_predicts_where_the_graph_optimiser_would_fuse(follower):
+    """TensorFlow's fused convolutions have no groups, and its graph optimiser does not ask."""
+    inputs = keras.Input((None, None, 8))
+    y = GroupConv2D(8, 3, padding="same", groups=4, use_bias=follower == "bias")(inputs)
+    if follower == "batch_norm":
+        y = BatchNorm2D()(y)
+    model = keras.Model(inputs, keras.layers.ReLU()(y))
+    x = random((2, 9, 9, 8))
+    np.testing.assert_allclose(model.predict(x, verbose=0), model(x), atol=1e-5)
