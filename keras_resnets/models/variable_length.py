@@ -70,8 +70,8 @@ class VariableLengthModel(keras.Model):
 
 
 def as_tensor(x):
-    """Lists as a tensor; None and whatever has a shape as they are."""
-    return x if x is None or hasattr(x, "shape") else ops.convert_to_tensor(x)
+    """Lists and arrays as tensors, which Keras does not mix; None and symbolic tensors as is."""
+    return x if x is None or isinstance(x, keras.KerasTensor) else ops.convert_to_tensor(x)
 
 
 def check_lengths(lengths, x):

@@ -47,12 +47,6 @@ def encoder(make_encoder, randomize):
     return randomize(make_encoder())
 
 
-@pytest.fixture(scope="module")
-def speech_encoder(make_encoder, randomize):
-    """From waveforms, every weight random."""
-    return randomize(make_encoder(frontend="kaldi_fbank"))
-
-
 @pytest.fixture
 def count_macs(monkeypatch):
     """`count_macs(model, x)`: multiply-adds of the convolutions and matrix products of one call."""
