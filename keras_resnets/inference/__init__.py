@@ -2,5 +2,6 @@
 
 from keras_resnets.inference.files import Embeddings, embed_files
 from keras_resnets.inference.long_audio import StreamingEmbedder, embed_long
+from keras_resnets.inference.stream_features import StreamingFrontEnd
 
-__all__ = ["Embeddings", "StreamingEmbedder", "embed_files", "embed_long"]
+__all__ = ["Embeddings", "StreamingEmbedder", "StreamingFrontEnd", "embed_files", "embed_long"]

@@ -5,6 +5,7 @@ import os
 import numpy as np
 
 from keras_resnets.inference.batches import compiled, sampling_rate_of
+from keras_resnets.inference.samples import one_channel
 from keras_resnets.preprocessing.audio_file import audio_blocks
 
 
@@ -69,12 +70,11 @@ class StreamingEmbedder:
         Args:
             samples: `(n,)` array of any length: floats in [-1, 1], or int16.
         """
-        samples = _one_channel(samples)
-        scale = 1 / 32768 if samples.dtype == np.int16 else 1.0
+        samples = one_channel(samples)
         self.samples += len(samples)
         while len(samples):
             piece = samples[: len(self._buffer) - self._end]
-            self._buffer[self._end : self._end + len(piece)] = piece * scale
+            self._buffer[self._end : self._end + len(piece)] = piece
             self._end += len(piece)
             samples = samples[len(piece) :]
             if self._end == len(self._buffer):
@@ -159,18 +159,3 @@ def embed_long(model, wav, window=6.0, hop=3.0, batch_size=4, sampling_rate=None
     else:
         stream.push(wav)
     return stream.embedding()
-
-
-def _one_channel(samples):
-    samples = np.asarray(samples)
-    if samples.ndim != 1:
-        raise ValueError(
-            "`samples` must be one waveform of one channel, (n,): mix down first. "
-            f"Received: shape={samples.shape}"
-        )
-    if samples.dtype != np.int16 and samples.dtype.kind != "f":
-        raise ValueError(
-            "`samples` must be floats in [-1, 1] or int16 (full scale 32768). "
-            f"Received: dtype={samples.dtype}"
-        )
-    return samples

@@ -24,10 +24,11 @@ def test_parameters_by_formula(channels):
     assert sum(int(np.prod(w.shape)) for w in model.trainable_variables) == formula(channels)
 
 
-def test_multiply_adds_of_a_call(count_macs):
+@pytest.mark.parametrize("channels, giga", [(512, 0.959), (1024, 2.571)])
+def test_multiply_adds_of_a_call(count_macs, channels, giga):
     """Counted while it runs, and so with the context computed once an utterance."""
-    macs = count_macs(ecapa_tdnn(512), np.zeros((1, 200, 80), "float32"))
-    assert round(macs / 1e9, 3) == 0.959
+    macs = count_macs(ecapa_tdnn(channels), np.zeros((1, 200, 80), "float32"))
+    assert round(macs / 1e9, 3) == giga
 
 
 def test_topology_of_the_paper(make_ecapa, randomize):

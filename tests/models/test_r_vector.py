@@ -44,5 +44,7 @@ def test_frames_after_three_strides():
     "options", [dict(include_top=True), dict(input_shape=(80,)), dict(pooling="max")], ids=str
 )
 def test_bad_arguments(options):
-    with pytest.raises(ValueError, match="`pooling` must be|needs `classes`|`input_shape` must be"):
+    with pytest.raises(
+        ValueError, match=r"`pooling` must be|needs `classes`|`input_shape` must be"
+    ):
         r_vector(18, width=4, **options)

@@ -54,5 +54,7 @@ def test_fifteen_frames_of_a_waveform(frontend, samples):
     "options", [dict(include_top=True), dict(input_shape=(80,)), dict(pooling="max")], ids=str
 )
 def test_bad_arguments(options):
-    with pytest.raises(ValueError, match="`pooling` must be|needs `classes`|`input_shape` must be"):
+    with pytest.raises(
+        ValueError, match=r"`pooling` must be|needs `classes`|`input_shape` must be"
+    ):
         x_vector(**options)
