@@ -1,6 +1,6 @@
 """ECAPA-TDNN (C=512) beside SpeechBrain's, and the front end beside kaldi-native-fbank.
 
-python benchmarks/speaker.py [--rounds N] [forward train frontend padding memory ...]
+python benchmarks/speaker.py [--rounds N] [forward limit train frontend padding memory ...]
 """
 
 import argparse
@@ -32,6 +32,18 @@ def forward(state, compare):
                 tolerance=1e-5 if same else None,
                 examples=batch,
             )
+
+
+def limit(state, compare):
+    """The network's matrix products alone: what a faster implementation could come to."""
+    for batch, seconds in SHAPES:
+        shape = (batch, 100 * seconds)
+        yield compare(
+            f"matrix products alone, {batch} x {seconds} s",
+            partial(sides.matrix_products, *shape),
+            partial(sides.speechbrain_forward, *shape, state=state),
+            examples=batch,
+        )
 
 
 def train(state, compare):
@@ -96,7 +108,7 @@ def memory(state, compare):
     return ()
 
 
-PARTS = {part.__name__: part for part in (forward, train, frontend, padding, memory)}
+PARTS = {part.__name__: part for part in (forward, limit, train, frontend, padding, memory)}
 
 
 def main():
