@@ -1,5 +1,6 @@
 """The main example, end to end, as a user runs it."""
 
+import re
 import subprocess
 import sys
 
@@ -38,3 +39,13 @@ def test_energy_profile(root, tmp_path):
         "group_sizes.png",
         "resnext50_cost.png",
     }
+
+
+@pytest.mark.slow
+def test_readme(root, tmp_path):
+    """The first Python lines that a user sees, as they stand."""
+    code = re.search(r"```python\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)[1]
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert 0 < float(run.stdout.split()[-1]) < 0.6
+    assert (tmp_path / "saved_models/ecapa_tdnn/1/saved_model.pb").exists()
