@@ -2,7 +2,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_resnets.collectives import cross_replica_mean, replica_count
+from keras_resnets.collectives import (
+    cross_replica_concat,
+    cross_replica_mean,
+    replica_count,
+    replica_index,
+)
 from keras_resnets.layers import MaskedBatchNormalization
 
 RNG = np.random.default_rng(0)
@@ -37,6 +42,25 @@ def test_mean_over_replicas_and_its_gradient(two_replicas):
         assert int(count) == 2
     assert cross_replica_mean(x) is x
     assert replica_count() == 1
+
+
+def test_rows_of_all_replicas_and_their_gradient(two_replicas):
+    """Each row gets the gradients of every replica that used it."""
+
+    def function(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            rows = cross_replica_concat(x)
+            loss = tf.reduce_sum(rows * (1.0 + tf.cast(replica_index(), tf.float32)))
+        return rows, tape.gradient(loss, x), tf.identity(replica_index())
+
+    x = np.arange(8, dtype="float32").reshape(4, 2)
+    rows, gradients, places = on_each(two_replicas, function, x)
+    for each, gradient in zip(rows, gradients):
+        np.testing.assert_array_equal(each, x)
+        np.testing.assert_array_equal(gradient, np.full((2, 2), 3.0))
+    assert [int(place) for place in places] == [0, 1]
+    assert cross_replica_concat(x) is x and replica_index() == 0
 
 
 def test_synchronised_statistics_with_a_mask_equal_one_device(two_replicas):
