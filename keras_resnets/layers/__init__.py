@@ -25,6 +25,8 @@ from keras_resnets.layers.masked_batch_norm import MaskedBatchNormalization
 from keras_resnets.layers.masked_conv import MaskedConv1D, MaskedConv2D
 from keras_resnets.layers.pooling import AttentiveStatisticsPooling, StatisticsPooling
 from keras_resnets.layers.pooling_2d import BlurPool2D, PaddedMaxPooling2D, PadShortcut2D
+from keras_resnets.layers.projection_head import ProjectionHead
+from keras_resnets.layers.prototypes import Prototypes
 from keras_resnets.layers.res2net import Res2Conv1D, SERes2Block1D
 from keras_resnets.layers.selective_kernel import (
     SelectiveKernelConv2D,
@@ -63,6 +65,8 @@ __all__ = [
     "MaskedConv2D",
     "PadShortcut2D",
     "PaddedMaxPooling2D",
+    "ProjectionHead",
+    "Prototypes",
     "Res2Conv1D",
     "SERes2Block1D",
     "SelectiveKernelConv2D",

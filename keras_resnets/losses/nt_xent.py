@@ -118,8 +118,7 @@ class MultiCropNTXent(keras.losses.Loss):
         return super().__call__(stacked, stacked, sample_weight)
 
     def call(self, y_true, y_pred):
-        images, crops, width = y_pred.shape[0], y_pred.shape[1], y_pred.shape[2]
-        images = ops.shape(y_pred)[0] if images is None else images
+        crops = y_pred.shape[1]
         crops_of = [unit_rows(y_pred[:, v]) for v in range(crops)]
         *all_crops, own = others(self.gather, *crops_of)
         # the crops of other images only: each crop's own column is left out

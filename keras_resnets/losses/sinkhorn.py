@@ -37,8 +37,8 @@ def sinkhorn_knopp(scores, epsilon=0.05, iterations=3, weights=None, distributed
     [0.948, 0.017, 0.017, 0.017]
 
     Reference:
-        Caron et al., SwAV, NeurIPS 2020 (arXiv 2006.09882), section 3.1; Cuturi, Sinkhorn Distances,
-        NeurIPS 2013.
+        Caron et al., SwAV, NeurIPS 2020 (arXiv 2006.09882), section 3.1; Cuturi, Sinkhorn
+        Distances, NeurIPS 2013.
     """
     epsilon = positive("epsilon", epsilon)
     iterations = count("iterations", iterations)

@@ -1,8 +1,9 @@
-"""Verification metrics: score trials, normalise and calibrate the scores, measure the errors."""
+"""Speaker verification: scores, their normalisation and calibration, errors; nearest neighbours."""
 
 from keras_resnets.metrics.calibration import ScoreCalibrator
 from keras_resnets.metrics.det_plot import plot_det
 from keras_resnets.metrics.keras_metrics import EqualErrorRate, MinDCF
+from keras_resnets.metrics.knn import KNNScore, knn_evaluate
 from keras_resnets.metrics.normalization import as_norm, s_norm
 from keras_resnets.metrics.scores import (
     average_embeddings,
@@ -22,6 +23,7 @@ from keras_resnets.metrics.verification import (
 __all__ = [
     "DETCurve",
     "EqualErrorRate",
+    "KNNScore",
     "MinDCF",
     "ScoreCalibrator",
     "act_dcf",
@@ -33,6 +35,7 @@ __all__ = [
     "det_curve",
     "equal_error_rate",
     "five_crop_scores",
+    "knn_evaluate",
     "min_dcf",
     "plot_det",
     "s_norm",

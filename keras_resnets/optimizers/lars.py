@@ -19,10 +19,10 @@ class LARS(keras.optimizers.Optimizer):
     `classic_momentum=False` the momentum is taken first and the trust from its update. Variables
     that `exclude` names have neither decay nor trust.
 
-    `variant="larc"` (SwAV; NVIDIA Apex without clipping): for every variable, `exclude` or not
-    set, whose norms are not zero,
-    `g = trust_coefficient * ||p|| / (||g|| + weight_decay * ||p|| + 1e-8) * (g + weight_decay * p)`;
-    then `v = momentum * v + g`; `p -= rate * v`.
+    `variant="larc"` (SwAV; NVIDIA Apex without clipping): where both norms are above zero
+    `g = a * (g + weight_decay * p)` with
+    `a = trust_coefficient * ||p|| / (||g|| + weight_decay * ||p|| + 1e-8)`; then for every variable
+    `v = momentum * v + g`; `p -= rate * v`.
 
     Norms are over whole variables, in float32.
 

@@ -165,5 +165,5 @@ def test_bad_input():
         NTXent()(views, np.ones((5, 3), "float32"))
     with pytest.raises(ValueError, match=r"one shape.*\(4, 3\), \(4, 2\)"):
         NTXent()(views, np.ones((4, 2), "float32"))
-    with pytest.raises(ValueError, match="at least two. Received: 1"):
+    with pytest.raises(ValueError, match=r"at least two\. Received: 1"):
         MultiCropNTXent()([views])

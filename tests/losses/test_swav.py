@@ -162,7 +162,7 @@ def test_bad_input(scores):
         sinkhorn_knopp(scores, epsilon=-1)
     with pytest.raises(ValueError, match="samples, prototypes"):
         sinkhorn_knopp(scores[0])
-    with pytest.raises(ValueError, match="at least two crops. Received: 1"):
+    with pytest.raises(ValueError, match=r"at least two crops\. Received: 1"):
         SwAVLoss()([scores])
     with pytest.raises(ValueError, match=r"`crops_for_assign`.*\(0, 2\)"):
         SwAVLoss(crops_for_assign=(0, 2))([scores, scores])

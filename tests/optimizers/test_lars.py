@@ -160,5 +160,5 @@ def test_bad_input():
     optimizer = LARS(0.1)
     optimizer.build([table])
     sparse = tf.IndexedSlices(tf.ones((1, 2)), [1], (4, 2))
-    with pytest.raises(ValueError, match="dense gradients.*IndexedSlices"):
+    with pytest.raises(ValueError, match=r"dense gradients.*IndexedSlices"):
         optimizer.apply([sparse], [table])
