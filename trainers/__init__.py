@@ -5,10 +5,14 @@ from trainers.callbacks import EnergyLogger, MarginSchedule, VerificationCallbac
 from trainers.evaluation import embed_trials
 from trainers.partial import PartialTrainer, RandomMask, TrainOnly, train_only
 from trainers.resume import Resume
+from trainers.simclr import SimCLR
 from trainers.speaker import SpeakerTrainer
+from trainers.swav import SwAV
 
 __all__ = [
+    "SimCLR",
     "SpeakerTrainer",
+    "SwAV",
     "EnergyLogger",
     "MarginSchedule",
     "PartialTrainer",

@@ -51,20 +51,48 @@ class NTXent(keras.losses.Loss):
         self.loss_scale = positive("loss_scale", loss_scale)
         self.gather = gather
 
+    def __call__(
+        self, y_true, y_pred, sample_weight=None, keys=None, queue=None, queue_weights=None
+    ):
+        """The loss.
+
+        Args:
+            y_true: One view's embeddings (N, D).
+            y_pred: The other's.
+            sample_weight: As `keras.losses.Loss`, one weight an image.
+            keys: Two tensors (N, D), what a momentum encoder makes of the two views: the positives
+                and negatives in place of the embeddings themselves.
+            queue: Keys (Q, D) of earlier images, further negatives.
+            queue_weights: Ones and zeros (Q,): whether the place of the queue is filled.
+        """
+        if queue is not None and queue_weights is None:
+            queue_weights = ops.ones(ops.shape(queue)[:1])
+        more = {"keys": keys, "queue": queue, "queue_weights": queue_weights}
+        more = {name: value for name, value in more.items() if value is not None}
+        return super().__call__({"view": y_true, **more}, y_pred, sample_weight)
+
     def call(self, y_true, y_pred):
-        same_shapes("views", [y_true, y_pred])
-        a, b = unit_rows(y_true), unit_rows(y_pred)
-        all_a, all_b, own = others(self.gather, a, b)
-        losses = self.one_way(a, b, all_a, all_b, own) + self.one_way(b, a, all_b, all_a, own)
+        a, b = y_true["view"], y_pred
+        same_shapes("views", [a, b])
+        a, b = unit_rows(a), unit_rows(b)
+        keys = [unit_rows(key) for key in y_true.get("keys", (a, b))]
+        all_a, all_b, own = others(self.gather, *keys)
+        earlier = []
+        if "queue" in y_true:
+            filled = y_true["queue_weights"][None] > 0
+            products = [x @ ops.transpose(y_true["queue"]) / self.temperature for x in (a, b)]
+            earlier = [ops.where(filled, product, EXCLUDED) for product in products]
+        losses = self.one_way(a, keys[1], all_a, all_b, own, earlier[:1])
+        losses = losses + self.one_way(b, keys[0], all_b, all_a, own, earlier[1:])
         return losses * (self.loss_scale / 2)
 
-    def one_way(self, anchors, positives, like_anchors, like_positives, own):
-        """One value an anchor; `own` marks the anchors among all."""
+    def one_way(self, anchors, positives, like_anchors, like_positives, own, earlier):
+        """One value an anchor; `own` marks the anchors' images among all."""
         positive = ops.sum(anchors * positives, -1) / self.temperature
         across = anchors @ ops.transpose(like_positives) / self.temperature
         within = anchors @ ops.transpose(like_anchors) / self.temperature
         within = ops.where(own, EXCLUDED, within)
-        return ops.logsumexp(ops.concatenate([across, within], 1), 1) - positive
+        return ops.logsumexp(ops.concatenate([across, within, *earlier], 1), 1) - positive
 
     def get_config(self):
         return {

@@ -1,0 +1,266 @@
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_resnets.layers import ProjectionHead
+from keras_resnets.losses import NTXent
+from trainers import Resume, SimCLR
+from trainers.self_supervised import view_major
+
+sys.path.insert(0, str(Path(__file__).parent))
+from contrastive_networks import LABELS, LARGE, SMALL, backbone
+
+
+def compiled(trainer=None, optimizer=None, **kwargs):
+    trainer = trainer or SimCLR(backbone())
+    trainer.compile(optimizer or keras.optimizers.SGD(0.05, momentum=0.9), **kwargs)
+    return trainer
+
+
+def fit(trainer, *data, epochs=2, **kwargs):
+    data = data or (LARGE,)
+    kwargs = dict(batch_size=8, shuffle=False, verbose=0) | kwargs
+    return trainer.fit(*data, epochs=epochs, **kwargs).history
+
+
+def test_both_views_go_through_the_network_at_once():
+    """Batch statistics are those of all views: a hand-made step gives the same loss."""
+    trainer = compiled()
+    images = np.concatenate([LARGE[:8, 0], LARGE[:8, 1]])
+    np.testing.assert_array_equal(view_major(tf.constant(LARGE[:8])), images)
+    other = SimCLR(backbone())
+    other.set_weights(trainer.get_weights())
+    z = other.projection_head(other.backbone(images, training=True), training=True)
+    expected = float(NTXent()(z[:8], z[8:]))
+    assert fit(trainer, LARGE[:8], epochs=1)["loss"][0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_figures_are_logged_and_learning_shows():
+    history = fit(compiled(loss=NTXent(0.5)), epochs=8)
+    assert history["loss"][-1] < history["loss"][0]
+    assert set(SimCLR.figures) < set(history)
+    assert all(np.all(np.isfinite(values)) for values in history.values())
+
+
+@pytest.mark.parametrize("memory_size", (0, 32))
+def test_xla_gives_the_same_losses(memory_size):
+    one, two = (
+        fit(compiled(SimCLR(backbone(), ProjectionHead(8), memory_size, 0.9), jit_compile=jit))
+        for jit in (False, True)
+    )
+    np.testing.assert_allclose(one["loss"], two["loss"], rtol=1e-4)
+
+
+def test_probe_learns_without_touching_the_backbone():
+    plain, probed = SimCLR(backbone()), SimCLR(backbone(), probe=3)
+    probed.projection_head.set_weights(plain.projection_head.get_weights())
+    fit(compiled(plain), LARGE)
+    history = fit(compiled(probed, probe_optimizer="adam"), LARGE, LABELS)
+    for ours, theirs in zip(plain.backbone.weights, probed.backbone.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    assert np.any(probed.probe.kernel.numpy()) and "probe_accuracy" in history
+
+
+def test_probe_skips_unknown_labels():
+    trainer = compiled(SimCLR(backbone(), probe=3))
+    history = fit(trainer, LARGE, np.full(16, -1), epochs=1)
+    assert history["probe_loss"] == [0] and not np.any(trainer.probe.kernel.numpy())
+
+
+def test_evaluate_changes_nothing():
+    trainer = compiled(SimCLR(backbone(), memory_size=32))
+    before = trainer.get_weights()
+    assert np.isfinite(trainer.evaluate(LARGE, batch_size=8, verbose=0)[0])
+    for old, new in zip(before, trainer.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_predict_returns_features():
+    trainer = compiled()
+    images = LARGE[:, 0]
+    np.testing.assert_array_equal(
+        trainer.predict(images, verbose=0), trainer.backbone.predict(images, verbose=0)
+    )
+
+
+def test_memory_average_and_queue():
+    trainer = compiled(SimCLR(backbone(), ProjectionHead(8), memory_size=32, momentum=0.9))
+    queries = [q.numpy() for q, _ in trainer.averaged]
+    for _, key in trainer.averaged:
+        key.assign(np.zeros(key.shape))
+    trainer.before_step()
+    for query, (_, key) in zip(queries, trainer.averaged):
+        np.testing.assert_allclose(key, 0.1 * query, rtol=1e-5, atol=1e-7)
+    trainer.before_step()
+    for query, (_, key) in zip(queries, trainer.averaged):  # 1 - m^n of the way
+        np.testing.assert_allclose(key, (1 - 0.9**2) * query, rtol=1e-5, atol=1e-7)
+    assert int(trainer.queue.filled) == 0
+    fit(trainer, LARGE[:8], epochs=1)
+    assert int(trainer.queue.filled) == 16
+    rows = trainer.queue.rows.numpy()
+    np.testing.assert_allclose(np.linalg.norm(rows[:16], axis=1), np.ones(16), rtol=1e-5)
+    assert not rows[16:].any()
+    fit(trainer, LARGE[:8], epochs=1)
+    np.testing.assert_array_equal(trainer.queue.rows.numpy()[16:], rows[:16])
+    assert int(trainer.queue.filled) == 32
+
+
+def test_memory_without_past_and_momentum_is_the_query_network():
+    trainer = compiled(SimCLR(backbone(), ProjectionHead(8), memory_size=16, momentum=0.0))
+    loss, _, _, keys = trainer.objective([tf.constant(LARGE[:8])], training=True)
+    plain = SimCLR(backbone(), ProjectionHead(8))
+    plain.projection_head.set_weights(trainer.projection_head.get_weights())
+    compiled(plain)
+    expected = plain.objective([tf.constant(LARGE[:8])], training=True)[0]
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    assert len(keys) == 2
+
+
+def test_memory_adds_negatives_by_hand():
+    rng = np.random.default_rng(0)
+    unit = lambda n: (lambda x: x / np.linalg.norm(x, axis=1, keepdims=True))(  # noqa: E731
+        rng.normal(size=(n, 6)).astype("float32")
+    )
+    q1, q2, k1, k2, queue = unit(4), unit(4), unit(4), unit(4), unit(10)
+    filled = (np.arange(10) < 7).astype("float32")
+    losses = []
+    for q, like, other in ((q1, k1, k2), (q2, k2, k1)):
+        for i in range(4):
+            rest = np.concatenate([other, np.delete(like, i, 0), queue[:7]])
+            logits = rest @ q[i] / 0.1
+            losses.append(np.log(np.exp(logits).sum()) - logits[i])
+    found = NTXent(0.1)(q1, q2, keys=(k1, k2), queue=queue, queue_weights=filled)
+    np.testing.assert_allclose(found, np.mean(losses), rtol=1e-5)
+
+
+def test_save_and_load_in_mid_training(tmp_path):
+    trainer = compiled(SimCLR(backbone(), ProjectionHead(8), 32, 0.9, probe=3))
+    fit(trainer, LARGE, LABELS)
+    trainer.save(tmp_path / "trainer.keras")
+    again = keras.models.load_model(tmp_path / "trainer.keras")
+    assert isinstance(again, SimCLR) and int(again.queue.filled) == 32
+    one, two = (fit(each, LARGE, LABELS) for each in (trainer, again))
+    assert one == two
+    for ours, theirs in zip(trainer.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_an_interrupted_training_goes_on_to_the_bit(tmp_path):
+    data = tf.data.Dataset.from_tensor_slices(LARGE).batch(4, drop_remainder=True)
+
+    def train(path, cut=None):
+        trainer = compiled(SimCLR(backbone(), ProjectionHead(8), 32, 0.9))
+        resume = Resume(path, every=1)
+        rest = data.repeat().skip(4 * resume.epoch + resume.batch)
+
+        class Stop(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None):
+                if cut is not None and batch == cut:
+                    raise KeyboardInterrupt
+
+        with contextlib.suppress(KeyboardInterrupt):
+            trainer.fit(
+                rest,
+                steps_per_epoch=4,
+                epochs=2,
+                initial_epoch=resume.epoch,
+                verbose=0,
+                callbacks=[resume, Stop()],
+            )
+        return trainer.get_weights()
+
+    whole = train(tmp_path / "whole.npz")
+    train(tmp_path / "cut.npz", cut=1)
+    for ours, theirs in zip(whole, train(tmp_path / "cut.npz"), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("from_layer", (0, 1, 2))
+def test_finetune_model(from_layer, tmp_path):
+    trainer = compiled()
+    fit(trainer)
+    model = trainer.finetune_model(5, from_layer)
+    images = LARGE[:, 0]
+    assert not np.any(model.predict(images, verbose=0))
+    states = trainer.projection_head.hidden_states(trainer.predict(images, verbose=0))
+    tapped = keras.Model(model.input, model.layers[-1].input)
+    np.testing.assert_allclose(
+        tapped.predict(images, verbose=0), states[from_layer], rtol=1e-4, atol=1e-5
+    )
+    head = [layer.name for layer in model.layers if layer.name.startswith("head_dense")]
+    assert len(head) == from_layer
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(model.predict(images), again.predict(images))
+
+
+@pytest.mark.parametrize("freeze_after, trained", ((-1, 13), (1, 9), (4, 2)))
+def test_what_finetuning_freezes(freeze_after, trained):
+    model = SimCLR(backbone()).finetune_model(3, freeze_after=freeze_after)
+    before = [w.numpy() for w in model.weights]
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(LARGE[:, 0], np.arange(16) % 3, epochs=2, verbose=0)
+    assert len(model.trainable_variables) == trained
+    changed = {w.path for w, old in zip(model.weights, before) if np.any(w.numpy() != old)}
+    stages = {f"stage{i}" for i in (1, 2) if any(f"stage{i}" in path for path in changed)}
+    assert stages == {-1: {"stage1", "stage2"}, 1: {"stage2"}, 4: set()}[freeze_after]
+    assert any("predictions" in path for path in changed)
+
+
+def test_mixed_precision():
+    keras.config.set_dtype_policy("mixed_float16")
+    history = fit(compiled(SimCLR(backbone(), memory_size=32, probe=3)), LARGE, LABELS, epochs=4)
+    assert np.all(np.isfinite(history["loss"]))
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    assert np.all(np.isfinite(fit(compiled())["loss"]))
+
+
+@pytest.fixture(scope="module")
+def replicated():
+    script = Path(__file__).with_name("replicated_contrastive.py")
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    run = subprocess.run(
+        [sys.executable, script], env=env, capture_output=True, text=True, timeout=500
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def test_two_replicas_train_as_one_device_does(replicated):
+    """SimCLR and SwAV: losses, weights, queues, statistics after six steps."""
+    assert len(replicated) == 6
+    for name, (one, two) in replicated.items():
+        np.testing.assert_allclose(two["loss"][0], one["loss"][0], rtol=1e-5, err_msg=name)
+        for key in ("loss", "probe_loss", "test"):  # SwAV's codes magnify the rounding
+            np.testing.assert_allclose(two[key], one[key], rtol=1e-4, err_msg=f"{name}: {key}")
+        np.testing.assert_allclose(two["weights"], one["weights"], atol=1e-3, err_msg=name)
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match=r"`momentum` must be in \[0, 1\)"):
+        SimCLR(backbone(), momentum=1.0)
+    with pytest.raises(ValueError, match="pooled features"):
+        SimCLR(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)]))
+    with pytest.raises(ValueError, match=r"two views of one size.*\(8, 3, 8, 8, 3\)"):
+        fit(compiled(), SMALL)
+    with pytest.raises(ValueError, match=r"views of shape.*\(8, 12, 12, 3\)"):
+        fit(compiled(), LARGE[:, 0])
+    with pytest.raises(ValueError, match="multiple of twice the global batch"):
+        fit(compiled(SimCLR(backbone(), memory_size=24)))
+    with pytest.raises(ValueError, match=r"`from_layer` must be in \[0, 2\]"):
+        SimCLR(backbone()).finetune_model(3, from_layer=3)
+    with pytest.raises(ValueError, match="`freeze_after`"):
+        SimCLR(backbone()).finetune_model(3, freeze_after=5)
+    with pytest.raises(ValueError, match="with a `probe`"):
+        compiled(probe_optimizer="sgd")
+    trainer = compiled(run_eagerly=True)
+    with pytest.warns(UserWarning, match=r"about \[0, 1\].*reach 255"):
+        fit(trainer, np.full((8, 2, 12, 12, 3), 255.0), epochs=1)
