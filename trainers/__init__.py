@@ -2,7 +2,9 @@
 
 from trainers import recipes
 from trainers.callbacks import EnergyLogger, MarginSchedule, VerificationCallback
+from trainers.distillation import Distiller
 from trainers.evaluation import embed_trials
+from trainers.meal import MEALV2, CutMix, default_discriminator
 from trainers.partial import PartialTrainer, RandomMask, TrainOnly, train_only
 from trainers.resume import Resume
 from trainers.simclr import SimCLR
@@ -10,6 +12,9 @@ from trainers.speaker import SpeakerTrainer
 from trainers.swav import SwAV
 
 __all__ = [
+    "CutMix",
+    "Distiller",
+    "MEALV2",
     "SimCLR",
     "SpeakerTrainer",
     "SwAV",
@@ -20,6 +25,7 @@ __all__ = [
     "Resume",
     "TrainOnly",
     "VerificationCallback",
+    "default_discriminator",
     "embed_trials",
     "recipes",
     "train_only",

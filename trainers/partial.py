@@ -301,6 +301,11 @@ class PartialTrainer(keras.Model):
     of what is trained are computed; everything else stays as it is to the bit, moving statistics
     excepted, which are always updated. What is kept after training is `trainer.model`.
 
+    Under `tf.distribute` the loss is that of the global batch, also where replicas hold unequal
+    parts. Use `batch(drop_remainder=True)` where a replica might get no image at all and
+    normalisation is synchronised: TensorFlow 2.21 with oneDNN gives a convolution of no image a
+    wrong shape, and the replicas then fail to agree.
+
     Args:
         model: built `keras.Model`.
         trainable: rule as for `train_only`; a function must be registered with

@@ -1,0 +1,281 @@
+"""MEAL V2: a trained student learns an ensemble's answers, and to be told from it."""
+
+import keras
+import tensorflow as tf
+
+from trainers.distillation import Distillation, row_weights
+from trainers.replicas import global_mean
+from trainers.teachers import Teachers
+
+MODES = ("joint", "adversarial", "detached")
+TORCH_LINEAR = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+
+
+def default_discriminator(classes, final_relu=True):
+    """MEAL V2's discriminator of logits: three dense layers, of a width falling eightfold.
+
+    Args:
+        classes: int, width of the input; below 64 the inner widths are kept at 1 and more.
+        final_relu: bool, whether ReLU follows the last layer too, as in the official code.
+
+    Returns:
+        A `keras.Model` from logits to two scores: student, teacher.
+
+    Example:
+
+    >>> default_discriminator(1000).count_params()
+    127047
+
+    Reference:
+        Shen and Savvides, MEAL V2, 2020 (arXiv 2009.08453), section 3; szq0214/MEAL-V2.
+    """
+    widths = (max(1, classes // 8), max(1, classes // 64), 2)
+    layers = [keras.Input((classes,), dtype="float32")]
+    for i, width in enumerate(widths, 1):
+        activation = "relu" if i < 3 or final_relu else None
+        bound = (classes if i == 1 else widths[i - 2]) ** -0.5
+        layers.append(
+            keras.layers.Dense(
+                width,
+                activation,
+                kernel_initializer=TORCH_LINEAR.clone(),
+                bias_initializer=keras.initializers.RandomUniform(-bound, bound),
+                dtype="float32",
+                name=f"dense{i}",
+            )
+        )
+    return keras.Sequential(layers, name="discriminator")
+
+
+@keras.saving.register_keras_serializable("keras_resnets")
+class MEALV2(Distillation):
+    """Trains a trained student further on the averaged answers of frozen teachers, without labels.
+
+    Each step adds the cross-entropy of the student against the ensemble's probabilities and the
+    loss of a small discriminator that tells the student's logits from the ensemble's. In the
+    official code, and so by default, the student is helped to be told apart: there is no minimax.
+    `fit` takes images, `(x, y)` or `(x, y, sample_weight)`; labels reach the metrics only, unless
+    `label_weight` is above 0. `evaluate` runs the student alone. Predictions may have further axes,
+    such as segmentation maps: every position counts as an example. What is kept is
+    `trainer.student`, which `save` saves; teachers are neither trained nor saved.
+
+    Logged: `loss`, `similarity_loss` and `divergence` (the same less the ensemble's entropy: its
+    least value is 0), `discriminator_loss` and `_accuracy` (0.5: chance), `teacher_agreement`.
+
+    Args:
+        student: `keras.Model`, in logits or probabilities.
+        teachers: what `Teachers` takes: a model, a function, a SavedModel's path, a list of them.
+        discriminator: `"default"`, None, or a `keras.Model` from logits to two scores.
+        discriminator_weight: factor of its loss.
+        discriminator_mode: `"joint"`, the official: its gradient reaches the student as it is;
+            `"adversarial"`: reversed; `"detached"`: not at all.
+        discriminator_optimizer: optimizer of its own; None: the student's.
+        temperature: positive float, of teachers and student.
+        label_loss: loss of `(labels, outputs)`; default: that of `compile`.
+        label_weight: its factor.
+        teacher_weights, ensemble, teacher_input, activation, from_logits: as `weights`, `ensemble`,
+            `inputs`, `activation` and `from_logits` of `trainers.teachers.Teachers`.
+        mix: function of the images, such as `trainers.CutMix()`; the teachers see what the student
+            sees.
+
+    Raises:
+        ValueError: an argument out of range; teacher and student of different classes.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from trainers import MEALV2
+    >>> make = lambda: keras.Sequential([keras.Input((4,)), keras.layers.Dense(64)])
+    >>> trainer = MEALV2(make(), [make(), make()])
+    >>> trainer.compile(keras.optimizers.SGD(0.01, momentum=0.9))
+    >>> history = trainer.fit(np.random.rand(8, 4), verbose=0)  # no labels
+    >>> "discriminator_accuracy" in history.history
+    True
+
+    Reference:
+        Shen and Savvides, MEAL V2: Boosting Vanilla ResNet-50 to 80%+ Top-1 Accuracy on ImageNet
+        without Tricks, 2020 (arXiv 2009.08453), section 3.
+    """
+
+    figures = (
+        "similarity_loss",
+        "divergence",
+        "discriminator_loss",
+        "discriminator_accuracy",
+        "teacher_agreement",
+    )
+
+    def __init__(
+        self,
+        student,
+        teachers,
+        discriminator="default",
+        discriminator_weight=1.0,
+        discriminator_mode="joint",
+        discriminator_optimizer=None,
+        temperature=1.0,
+        label_loss=None,
+        label_weight=0.0,
+        teacher_weights=None,
+        ensemble="mean_probabilities",
+        mix=None,
+        teacher_input=None,
+        activation="softmax",
+        from_logits="auto",
+        **kwargs,
+    ):
+        if discriminator_mode not in MODES:
+            raise ValueError(
+                f"`discriminator_mode` must be one of {MODES}. "
+                f"Received: discriminator_mode={discriminator_mode!r}"
+            )
+        if not temperature > 0:
+            raise ValueError(f"`temperature` must be positive. Received: temperature={temperature}")
+        for name, value in (
+            ("discriminator_weight", discriminator_weight),
+            ("label_weight", label_weight),
+        ):
+            if not value >= 0:
+                raise ValueError(f"`{name}` must be >= 0. Received: {name}={value}")
+        teachers = Teachers(
+            teachers, teacher_input, teacher_weights, ensemble, activation, from_logits
+        )
+        super().__init__(student, teachers, activation, **kwargs)
+        if discriminator == "default":
+            discriminator = default_discriminator(student.output_shape[-1])
+        self.discriminator = discriminator
+        self.discriminator_weight = discriminator_weight
+        self.discriminator_mode = discriminator_mode
+        self.discriminator_optimizer = discriminator_optimizer and keras.optimizers.get(
+            discriminator_optimizer
+        )
+        self.temperature = temperature
+        self.label_loss = label_loss and keras.losses.get(label_loss)
+        self.label_weight = label_weight
+        self.mix = mix
+        if discriminator is None:
+            for name in ("discriminator_loss", "discriminator_accuracy"):
+                del self.means[name]
+
+    def compile(self, *args, **kwargs):
+        """As `Distiller.compile`."""
+        super().compile(*args, **kwargs)
+        if self.discriminator is not None and self.discriminator_optimizer is not None:
+            with self.distribute_strategy.scope():
+                self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    def train_step(self, data):
+        if self.discriminator_optimizer is None or self.discriminator is None:
+            return super().train_step(data)
+        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            loss, outputs, figures = self.objective(images, labels, weights)
+            scaled = self.optimizer.scale_loss(loss)
+        groups = [self.student.trainable_variables, self.discriminator.trainable_variables]
+        gradients = tape.gradient(scaled, groups)
+        self.optimizer.apply(gradients[0], groups[0])
+        self.discriminator_optimizer.apply(gradients[1], groups[1])
+        return self.log(loss, figures, images, labels, outputs, weights)
+
+    def objective(self, images, labels, weights):
+        if self.mix is not None:
+            images = self.mix(images)
+        outputs = self.student(images, training=True)
+        logits = self.logits_of(outputs)
+        targets, teacher = self.teachers(images, self.temperature)
+        targets = tf.reshape(targets, tf.shape(logits))
+        teacher = tf.reshape(teacher, tf.shape(logits))
+        rows = row_weights(weights, logits)
+        entropy = self.cross_entropy(targets, self.logarithm(targets))
+        similarity = global_mean(self.cross_entropy(targets, logits, self.temperature), rows)
+        agreed = tf.cast(tf.argmax(targets, -1) == tf.argmax(logits, -1), tf.float32)
+        figures = {
+            "similarity_loss": similarity,
+            "divergence": similarity - global_mean(entropy, rows),
+            "teacher_agreement": global_mean(agreed, rows),
+        }
+        loss = similarity
+        if self.discriminator is not None:
+            told, figures["discriminator_accuracy"] = self.discriminate(logits, teacher, rows)
+            figures["discriminator_loss"] = told
+            loss += self.signed(told)
+        if self.label_weight:
+            if labels is None:
+                raise ValueError("`label_weight` above 0 needs labels: give `(x, y)`.")
+            label_loss = self.label_loss or self.loss
+            loss += self.label_weight * label_loss(labels, outputs, weights)
+        return loss, outputs, figures
+
+    def logarithm(self, targets):
+        """Logits whose probabilities are the targets."""
+        logs = tf.math.log(tf.maximum(targets, 1e-30))
+        if self.activation == "softmax":
+            return logs
+        return logs - tf.math.log(tf.maximum(1 - targets, 1e-30))
+
+    def discriminate(self, student, teacher, rows):
+        """The discriminator's loss and its accuracy over both halves."""
+        if self.discriminator_mode == "detached":
+            student = tf.stop_gradient(student)
+        elif self.discriminator_mode == "adversarial":
+            student = reverse_gradient(student, self.discriminator_weight)
+        scores = self.discriminator(tf.concat([student, teacher], 0), training=True)
+        count = tf.shape(student)[0]
+        is_teacher = tf.concat([tf.zeros(count, tf.int32), tf.ones(count, tf.int32)], 0)
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(tf.one_hot(is_teacher, 2), scores)
+        both = tf.concat([rows, rows], 0)
+        right = tf.cast(tf.argmax(scores, -1, tf.int32) == is_teacher, tf.float32)
+        return global_mean(tf.reduce_mean(losses, -1), both), global_mean(right, both)
+
+    def signed(self, loss):
+        """The discriminator's term; a reversed gradient carries its weight already."""
+        reversed_already = self.discriminator_mode == "adversarial"
+        return loss if reversed_already else self.discriminator_weight * loss
+
+
+def reverse_gradient(x, weight=1.0):
+    """The identity, whose gradient is turned round and weighted."""
+    return (1 + weight) * tf.stop_gradient(x) - weight * x
+
+
+class CutMix:
+    """Pastes a box of another image of the batch into each image; the box is the same for all.
+
+    Args:
+        alpha: the images' share is drawn from Beta(alpha, alpha).
+        seed: int.
+
+    Example:
+
+    >>> import numpy as np
+    >>> CutMix(seed=0)(np.ones((4, 8, 8, 3), "float32")).shape
+    TensorShape([4, 8, 8, 3])
+
+    Reference:
+        Yun et al., CutMix, ICCV 2019 (arXiv 1905.04899), appendix A.
+    """
+
+    def __init__(self, alpha=1.0, seed=None):
+        if not alpha > 0:
+            raise ValueError(f"`alpha` must be positive. Received: alpha={alpha}")
+        self.alpha = alpha
+        self.seeds = keras.random.SeedGenerator(seed)
+
+    def __call__(self, images):
+        """The mixed images (B, H, W, C)."""
+        images = tf.convert_to_tensor(images)
+        height, width = tf.shape(images)[1], tf.shape(images)[2]
+        keep = keras.random.beta((), self.alpha, self.alpha, seed=self.seeds)
+        share = tf.sqrt(1 - keep)
+
+        def side(size):
+            box = tf.cast(tf.cast(size, tf.float32) * share, tf.int32)
+            centre = keras.random.uniform((), seed=self.seeds) * tf.cast(size, tf.float32)
+            first = tf.cast(centre, tf.int32) - box // 2
+            places = tf.range(size)
+            return (places >= first) & (places < first + box)
+
+        inside = side(height)[:, None] & side(width)[None]
+        noise = keras.random.uniform((tf.shape(images)[0],), seed=self.seeds)
+        other = tf.gather(images, tf.argsort(noise))
+        return tf.where(inside[None, :, :, None], other, images)
