@@ -62,9 +62,9 @@ class ConvNormAct:
             )
 
     def __call__(self, x, filters, size, stride=1, act=True, zero_init=False, *, name, **conv):
-        """Convolution `name`, then its normalisation, named alike."""
+        """Convolution `name`, then its normalisation, named alike: "norm" for the last "conv"."""
         x = self.conv(x, filters, size, stride, normalized=True, name=name, **conv)
-        return self.norm(x, act, zero_init, name=name.replace("conv", "norm"))
+        return self.norm(x, act, zero_init, name=norm_name(name))
 
     def conv(
         self,
@@ -133,6 +133,11 @@ class ConvNormAct:
     @staticmethod
     def _activation(name):
         return None if name == "none" else keras.activations.get(name)
+
+
+def norm_name(conv):
+    """The name of the normalisation behind a convolution: `conv2d_1a_conv`, `conv2d_1a_norm`."""
+    return "norm".join(conv.rsplit("conv", 1))
 
 
 def fresh(initializer):

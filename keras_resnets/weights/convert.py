@@ -2,14 +2,19 @@
 
 import warnings
 
-from keras_resnets.weights import ecapa, timm, wespeaker
+from keras_resnets.weights import ecapa, inception, mobile, plain_nets, timm, wespeaker
 from keras_resnets.weights.assign import assign
 from keras_resnets.weights.checkpoint import read_checkpoint
 
-LAYOUTS = (*ecapa.LAYOUTS, *wespeaker.LAYOUTS, *timm.LAYOUTS)
+_PROJECTS = (ecapa, wespeaker, timm, plain_nets, inception, mobile)
+LAYOUTS = tuple(layout for project in _PROJECTS for layout in project.LAYOUTS)
 
 
-def from_torch(model, source, strict=True):
+# What the classifiers of our models are called.
+CLASSIFIERS = ("predictions", "logits", "aux_predictions")
+
+
+def from_torch(model, source, strict=True, skip_mismatch=False):
     """Load a torch project's state dict into a model of this package.
 
     The project is found from the names: the known layout that places most tensors in the model.
@@ -17,12 +22,14 @@ def from_torch(model, source, strict=True):
     Args:
         model: a model made by a factory of this package.
         source: what `read_checkpoint` takes: a file, `"hf://owner/name"`, or a dict of arrays.
-        strict: with False, missing and unexpected tensors are skipped. A wrong shape is always an
-            error.
+        strict: with False, missing and unexpected tensors are skipped. A wrong shape is an error
+            all the same.
+        skip_mismatch: with True, a classifier of another size, as of a checkpoint with other
+            classes, keeps the model's weights; a warning tells.
 
     Returns:
-        A `Report` of the names loaded, missing, unexpected and ignored (classifier heads, of
-        which a warning tells, and buffers).
+        A `Report` of the names loaded, missing, unexpected, ignored (heads that the model does not
+        have, of which a warning tells, and buffers) and skipped (by `skip_mismatch`).
 
     Raises:
         FileNotFoundError: there is no such checkpoint.
@@ -38,13 +45,17 @@ def from_torch(model, source, strict=True):
     """
     arrays = read_checkpoint(source)
     layout = max(LAYOUTS, key=lambda each: _placed(each, model, arrays))
-    if not _placed(layout, model, arrays):
+    if not _placed(layout, model, arrays)[0]:
         layout = layout_of(model)
     kept, heads, buffers = layout.clean(arrays)
     slots, unnamed = layout.slots(model)
-    report = assign(slots, kept, strict, unnamed, [*heads, *buffers])
+    skipped = _other_classifier(slots, kept) if skip_mismatch else []
+    report = assign(slots, kept, strict, unnamed, [*heads, *buffers], skipped)
+    layout.set_statistics(model)
+    if skipped:
+        warnings.warn(f"A classifier of another size is left out: {skipped}", stacklevel=2)
     if heads:
-        message = f"Classifier tensors are not part of the model, ignored: {heads}"
+        message = f"Tensors of heads that are no part of the model are ignored: {heads}"
         warnings.warn(message, stacklevel=2)
     return report
 
@@ -86,5 +97,17 @@ def layout_of(model, name=None):
 
 
 def _placed(layout, model, arrays):
-    slots, _ = layout.slots(model)
-    return len(slots.keys() & layout.clean(arrays)[0].keys())
+    """How many tensors have a place, and, for layouts that are equal in that, how few have none."""
+    places, kept = layout.slots(model)[0].keys(), layout.clean(arrays)[0].keys()
+    return len(places & kept), -len(kept - places)
+
+
+def _other_classifier(slots, arrays):
+    """The classifier's tensors, all of them, if one has another shape than in the checkpoint."""
+    tensors = [
+        name
+        for name, slot in slots.items()
+        if name in arrays and slot.weights[0].path.split("/")[-2] in CLASSIFIERS
+    ]
+    same = all(slots[name].shape == arrays[name].shape for name in tensors)
+    return [] if same else tensors
