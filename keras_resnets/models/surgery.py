@@ -6,7 +6,7 @@ import re
 import keras
 import numpy as np
 
-from keras_resnets.layers import GroupConv2D
+from keras_resnets.layers import GroupConv2D, StandardizedConv2D
 from keras_resnets.models.conv_norm_act import groups_of
 
 
@@ -151,6 +151,7 @@ def _foldable(layer):
     kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
     return (
         isinstance(layer, kinds)
+        and not isinstance(layer, StandardizedConv2D)  # would undo the scale
         and layer.activation is keras.activations.linear
         and len(layer._inbound_nodes) == len(layer._outbound_nodes) == 1
     )
@@ -261,7 +262,8 @@ def _regrouped(layer, group_size, groups):
     if not depthwise:
         config = {**config, **wanted}
         config.pop("group_size", None)
-        return GroupConv2D.from_config(config)
+        kind = type(layer) if isinstance(layer, GroupConv2D) else GroupConv2D
+        return kind.from_config(config)
     keep = ("kernel_size", "strides", "padding", "data_format", "dilation_rate", "activation")
     keep += ("use_bias", "name", "dtype", "trainable", "bias_initializer")
     return GroupConv2D(**wanted, **{key: layer.get_config()[key] for key in keep})

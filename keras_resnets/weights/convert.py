@@ -2,11 +2,11 @@
 
 import warnings
 
-from keras_resnets.weights import ecapa, inception, mobile, plain_nets, timm, wespeaker
+from keras_resnets.weights import ecapa, google, inception, mobile, plain_nets, timm, wespeaker
 from keras_resnets.weights.assign import assign
 from keras_resnets.weights.checkpoint import read_checkpoint
 
-_PROJECTS = (ecapa, wespeaker, timm, plain_nets, inception, mobile)
+_PROJECTS = (ecapa, wespeaker, timm, plain_nets, inception, mobile, google)
 LAYOUTS = tuple(layout for project in _PROJECTS for layout in project.LAYOUTS)
 
 
