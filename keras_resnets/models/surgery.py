@@ -141,7 +141,7 @@ def fold_batch_norm(model):
     folded, clones = _rebuild(model, clone, skip=partner)
     for layer, copy in clones.items():
         if layer not in convs and not isinstance(layer, keras.Model):
-            copy.set_weights(layer.get_weights())
+            _copy_weights(layer, copy)
     for norm, conv in partner.items():
         clones[conv].set_weights(_folded(conv, norm))
     return folded
@@ -222,7 +222,7 @@ def regroup(model, group_size=None, groups=None, layers=None, init="random"):
         raise ValueError("`layers` chooses no convolution of the model.")
     for layer, new in clones.items():
         if layer not in chosen and not isinstance(layer, keras.Model):
-            new.set_weights(layer.get_weights())
+            _copy_weights(layer, new)
         elif layer in chosen and init == "slice":
             new.kernel.assign(_blocks(_dense_kernel(layer), new.groups))
             if layer.use_bias:
@@ -290,6 +290,12 @@ def _blocks(dense, groups):
         [dense[:, :, g * inner : (g + 1) * inner, g * out : (g + 1) * out] for g in range(groups)],
         axis=-1,
     )
+
+
+def _copy_weights(layer, copy):
+    copy.set_weights(layer.get_weights())
+    if isinstance(copy, keras.layers.Normalization):
+        copy.finalize_state()  # it computes with constants made of its weights
 
 
 def _clone(layer):

@@ -146,3 +146,16 @@ def test_standardised_kernels_are_not_folded_and_stay_standardised():
     np.testing.assert_array_equal(folded(x), model(x))
     grouped = kr.regroup(model, groups=2)
     assert type(grouped.get_layer("stage1_block1_conv2")) is StandardizedConv2D
+
+
+def test_the_models_own_normalisation_of_images_is_copied(images):
+    x = keras.Input((None, None, 3))
+    normalization = keras.layers.Normalization()
+    y = keras.layers.Conv2D(4, 3, name="conv1")(normalization(x))
+    y = keras.layers.Conv2D(4, 3, name="conv2")(y)
+    model = keras.Model(x, keras.layers.BatchNormalization()(y))
+    normalization.adapt(3 * images + 1)
+    expected = model(images)
+    np.testing.assert_allclose(kr.fold_batch_norm(model)(images), expected, atol=1e-5)
+    regrouped = kr.regroup(model, groups=2)
+    np.testing.assert_array_equal(regrouped.layers[1](images), model.layers[1](images))
