@@ -34,6 +34,7 @@ from keras_resnets.layers.selective_kernel import (
 )
 from keras_resnets.layers.spec_augment import SpecAugment
 from keras_resnets.layers.squeeze_excite import SqueezeExcite1D
+from keras_resnets.layers.standardized_conv import StandardizedConv2D
 from keras_resnets.layers.stochastic_depth import DropBlock2D, StochasticDepth
 from keras_resnets.layers.zero_empty import ZeroEmptyRows
 
@@ -73,6 +74,7 @@ __all__ = [
     "SpecAugment",
     "SplitSelectiveKernelConv2D",
     "SqueezeExcite1D",
+    "StandardizedConv2D",
     "StatisticsPooling",
     "StochasticDepth",
     "ZeroEmptyRows",

@@ -48,12 +48,16 @@ class _GroupConv:
         if padding == "causal":
             x = ops.pad(x, [(0, 0), (self.dilation_rate[0] * (self.kernel_size[0] - 1), 0), (0, 0)])
             padding = "valid"
-        kernel = ops.convert_to_tensor(self.kernel)
+        kernel = self.effective_kernel(ops.convert_to_tensor(self.kernel))
         y = group_conv(x, kernel, self.strides, padding, self.dilation_rate)
         if self.bias is not None:
             y = y + ops.convert_to_tensor(self.bias)
         y = ops.moveaxis(y, -1, 1) if first else y
         return y if self.activation is None else self.activation(y)
+
+    def effective_kernel(self, kernel):
+        """What the inputs are convolved with: the kernel itself, but for a subclass."""
+        return kernel
 
     def get_config(self):
         config = {**super().get_config(), "group_size": self.group_size}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import keras
 
-from keras_resnets.layers import BatchNorm2D, GroupConv2D, evonorm
+from keras_resnets.layers import BatchNorm2D, GroupConv2D, StandardizedConv2D, evonorm
 
 _KINDS = ("b0", "b1", "b2", "s0", "s1", "s2", "s0a", "s1a", "s2a")
 EVONORMS = tuple(f"evonorm_{kind}" for kind in _KINDS)
@@ -35,6 +35,7 @@ class ConvNormAct:
         gamma_initializer: of normalisation scales that do not start at zero; `"uniform01"` is
             uniform on [0, 1).
         scale: whether batch normalisation has a scale.
+        weight_standardization: whether kernels are standardised at each call.
     """
 
     norm_act: str | Callable = "batch_norm+relu"
@@ -45,6 +46,7 @@ class ConvNormAct:
     kernel_initializer: object = KAIMING_FAN_OUT
     gamma_initializer: object = "ones"
     scale: bool = True
+    weight_standardization: bool = False
 
     def __post_init__(self):
         if not callable(self.norm_act) and self.norm_act not in EVONORMS:
@@ -62,9 +64,9 @@ class ConvNormAct:
             )
 
     def __call__(self, x, filters, size, stride=1, act=True, zero_init=False, *, name, **conv):
-        """Convolution `name`, then its normalisation, named alike."""
+        """Convolution `name`, then its normalisation, named alike: "norm" for the last "conv"."""
         x = self.conv(x, filters, size, stride, normalized=True, name=name, **conv)
-        return self.norm(x, act, zero_init, name=name.replace("conv", "norm"))
+        return self.norm(x, act, zero_init, name=norm_name(name))
 
     def conv(
         self,
@@ -91,6 +93,7 @@ class ConvNormAct:
             padding = "valid"
         bias = self.use_bias is True or (self.use_bias == "unnormalized" and not normalized)
         kind = keras.layers.Conv2D if groups == 1 else GroupConv2D
+        kind = StandardizedConv2D if self.weight_standardization else kind
         return kind(
             filters,
             sizes,
@@ -133,6 +136,11 @@ class ConvNormAct:
     @staticmethod
     def _activation(name):
         return None if name == "none" else keras.activations.get(name)
+
+
+def norm_name(conv):
+    """The name of the normalisation behind a convolution: `conv2d_1a_conv`, `conv2d_1a_norm`."""
+    return "norm".join(conv.rsplit("conv", 1))
 
 
 def fresh(initializer):

@@ -19,9 +19,11 @@ def efficientnet_b0(
 
     Args:
         include_top: whether the classifier follows.
-        weights: None, `"imagenet"`, or a Keras file.
+        weights: None, `"imagenet"`, a Keras file, or timm's checkpoint (`tf_...`). At odd
+            sides the padding is timm's only if `input_shape` gives the sides.
         input_tensor: Keras tensor to stand on; None makes an input.
-        input_shape: `(height, width, channels)`; default: RGB of any size from 32 up.
+        input_shape: `(height, width, channels)`; default: RGB of 224x224 with the top, else of any
+            size from 32 up.
         pooling: without the top, `"avg"`, `"max"` or None.
         classes: number of classes.
         classifier_activation: None for logits.

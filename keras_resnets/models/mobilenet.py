@@ -30,7 +30,8 @@ def mobilenet_v1(
         group_size: channels of a group of the 3x3 convolutions; 1 is the original.
         groups: their number of groups instead, in layers with as many channels.
         include_top: whether global pooling and a classifier follow.
-        weights: None or a Keras file.
+        weights: None, a Keras file, or timm's checkpoint of `mobilenetv1_100`, whose activation is
+            `norm_act="batch_norm+relu6"`.
         input_tensor: Keras tensor to stand on; None makes an input.
         input_shape: `(height, width, channels)`; default: RGB of any size from 32 up.
         pooling: without the top, `"avg"`, `"max"` or None for feature maps.
@@ -90,7 +91,8 @@ def mobilenet_v3_small(
     Args:
         alpha: width multiplier, as 0.75.
         include_top: whether the classifier follows.
-        weights: None, `"imagenet"`, or a Keras file.
+        weights: None, `"imagenet"`, a Keras file, or timm's checkpoint (`tf_...`). At odd
+            sides the padding is timm's only if `input_shape` gives the sides.
         input_tensor: Keras tensor to stand on; None makes an input.
         input_shape: `(height, width, channels)`; default: RGB of any size from 32 up.
         pooling: without the top, `"avg"`, `"max"` or None.
@@ -142,7 +144,8 @@ def mobilenet_v3_large(
     Args:
         alpha: width multiplier.
         include_top: whether the classifier follows.
-        weights: None, `"imagenet"`, or a Keras file.
+        weights: None, `"imagenet"`, a Keras file, or timm's checkpoint (`tf_...`). At odd
+            sides the padding is timm's only if `input_shape` gives the sides.
         input_tensor: Keras tensor to stand on; None makes an input.
         input_shape: `(height, width, channels)`; default: RGB of any size from 32 up.
         pooling: without the top, `"avg"`, `"max"` or None.

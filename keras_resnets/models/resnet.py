@@ -52,6 +52,7 @@ def resnet(
     use_bias=False,
     kernel_initializer=KAIMING_FAN_OUT,
     gamma_initializer="ones",
+    weight_standardization=False,
     dense_init="torch",
     output_stride=32,
     minimum_size=32,
@@ -111,6 +112,9 @@ def resnet(
         use_bias: True, False, or `"unnormalized"`: for convolutions without a norm behind them.
         kernel_initializer: of convolutions.
         gamma_initializer: of normalisation scales.
+        weight_standardization: standardise the kernels at each call. Big Transfer's networks are
+            `resnet50v2(norm_act="group_norm+relu", weight_standardization=True,
+            stem_pool="max_zero")` and the like, wider by `width_multiplier`.
         dense_init: of the classifier: `"torch"` or `"normal_0.01"`.
         output_stride: 32, or 16 or 8 to dilate the last stages instead of striding.
         minimum_size: least side of the images.
@@ -144,12 +148,14 @@ def resnet(
         raise ValueError(f"`filters` must have one entry a stage of `depths`={tuple(depths)}.")
     if block == "basic" and (groups != 1 or group_size or str(attention).startswith("sk")):
         raise ValueError("Basic blocks take neither groups nor selective kernels.")
+    if weight_standardization and str(attention).startswith("sk"):
+        raise ValueError("Selective kernels have no `weight_standardization`.")
     if attention in ("sk", "sk_simclr") and not str(norm_act).startswith("batch_norm+relu"):
         raise ValueError(f'Selective kernels need "batch_norm+relu". Received: {norm_act!r}')
 
     unit = ConvNormAct(
         norm_act, norm_epsilon, norm_momentum, synchronized, use_bias, kernel_initializer,
-        gamma_initializer,
+        gamma_initializer, weight_standardization=weight_standardization,
     )  # fmt: skip
     blocks = residual.Residual(
         unit, block, preactivation, stride_on, shortcut, shortcut_kernel, shortcut_pad,

@@ -6,7 +6,7 @@ import re
 import keras
 import numpy as np
 
-from keras_resnets.layers import GroupConv2D
+from keras_resnets.layers import GroupConv2D, StandardizedConv2D
 from keras_resnets.models.conv_norm_act import groups_of
 
 
@@ -141,7 +141,7 @@ def fold_batch_norm(model):
     folded, clones = _rebuild(model, clone, skip=partner)
     for layer, copy in clones.items():
         if layer not in convs and not isinstance(layer, keras.Model):
-            copy.set_weights(layer.get_weights())
+            _copy_weights(layer, copy)
     for norm, conv in partner.items():
         clones[conv].set_weights(_folded(conv, norm))
     return folded
@@ -151,6 +151,7 @@ def _foldable(layer):
     kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
     return (
         isinstance(layer, kinds)
+        and not isinstance(layer, StandardizedConv2D)  # would undo the scale
         and layer.activation is keras.activations.linear
         and len(layer._inbound_nodes) == len(layer._outbound_nodes) == 1
     )
@@ -221,7 +222,7 @@ def regroup(model, group_size=None, groups=None, layers=None, init="random"):
         raise ValueError("`layers` chooses no convolution of the model.")
     for layer, new in clones.items():
         if layer not in chosen and not isinstance(layer, keras.Model):
-            new.set_weights(layer.get_weights())
+            _copy_weights(layer, new)
         elif layer in chosen and init == "slice":
             new.kernel.assign(_blocks(_dense_kernel(layer), new.groups))
             if layer.use_bias:
@@ -261,7 +262,8 @@ def _regrouped(layer, group_size, groups):
     if not depthwise:
         config = {**config, **wanted}
         config.pop("group_size", None)
-        return GroupConv2D.from_config(config)
+        kind = type(layer) if isinstance(layer, GroupConv2D) else GroupConv2D
+        return kind.from_config(config)
     keep = ("kernel_size", "strides", "padding", "data_format", "dilation_rate", "activation")
     keep += ("use_bias", "name", "dtype", "trainable", "bias_initializer")
     return GroupConv2D(**wanted, **{key: layer.get_config()[key] for key in keep})
@@ -288,6 +290,12 @@ def _blocks(dense, groups):
         [dense[:, :, g * inner : (g + 1) * inner, g * out : (g + 1) * out] for g in range(groups)],
         axis=-1,
     )
+
+
+def _copy_weights(layer, copy):
+    copy.set_weights(layer.get_weights())
+    if isinstance(copy, keras.layers.Normalization):
+        copy.finalize_state()  # it computes with constants made of its weights
 
 
 def _clone(layer):

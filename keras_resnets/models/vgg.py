@@ -19,7 +19,7 @@ def vgg16(
 
     Args:
         include_top: whether the three dense layers follow; the images are then 224x224.
-        weights: None, `"imagenet"`, or a Keras file.
+        weights: None, `"imagenet"`, a Keras file, or a public checkpoint (torchvision, timm).
         input_tensor: Keras tensor to stand on; None makes an input.
         input_shape: `(height, width, channels)`.
         pooling: without the top, `"avg"`, `"max"` or None.

@@ -68,7 +68,8 @@ def from_keras_applications(model, source):
                 problems.append(f"misshaped: {layer.name!r}: {held[key].shape}, {weight.shape}")
             pending.append((weight, held[key]))
         if bias is not None:
-            biases.append((model.get_layer(name.replace("conv", "norm")).moving_mean, bias))
+            norm = "norm".join(name.rsplit("conv", 1))
+            biases.append((model.get_layer(norm).moving_mean, bias))
     missing = [name for name, layer in ours.items() if not isinstance(layer, keras.Model)]
     problems += [f"missing: {name!r}" for name in missing]
     if problems:

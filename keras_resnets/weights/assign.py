@@ -17,15 +17,20 @@ class Slot:
         weights: the Keras variables the tensor holds: one, or several kernels that are its parts
             along the input axis.
         depthwise: the kernel is that of a depthwise convolution.
-        ones: trailing axes of size 1: a Dense kernel that torch keeps as a 1x1 convolution.
+        window: sides of the window over which a Dense kernel, of inputs flattened in Keras' order,
+            is a convolution: `(1, 1)` where the input is a vector.
+        flat: the checkpoint flattens that convolution's input axes, in torch's order.
         flip: the order of the spatial axes is reversed between the two.
+        native: the checkpoint is in Keras' order.
     """
 
-    def __init__(self, weights, depthwise=False, ones=0, flip=False):
+    def __init__(self, weights, depthwise=False, window=(), flat=False, flip=False, native=False):
         self.weights = list(weights)
         self.depthwise = depthwise
+        self.window = tuple(window)
+        self.flat = flat
         self.flip = flip
-        self.ones = (1,) * ones
+        self.native = native
 
     @property
     def shape(self):
@@ -34,11 +39,10 @@ class Slot:
         shape = list(shapes[0])
         if len(shapes) > 1:
             shape[1] = sum(s[1] for s in shapes)
-        return (*shape, *self.ones)
+        return tuple(shape)
 
     def read(self, array):
         """The checkpoint's tensor, as a list of (variable, value)."""
-        array = array.reshape(array.shape[: array.ndim - len(self.ones)])
         parts = [array]
         if len(self.weights) > 1:
             ends = np.cumsum([w.shape[-2] for w in self.weights])
@@ -48,38 +52,44 @@ class Slot:
     def write(self):
         """The tensor, made from the model's weights."""
         parts = [self._to_torch(keras.ops.convert_to_numpy(w)) for w in self.weights]
-        array = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        return np.ascontiguousarray(array).reshape(*array.shape, *self.ones)
+        return np.ascontiguousarray(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1))
 
     def _to_torch(self, array):
+        if array.ndim < 2:
+            return array
+        array = array.reshape(*self.window, -1, array.shape[-1]) if self.window else array
         n = array.ndim
-        if n < 2:
+        if self.native:
             return array
         if self.depthwise:
             array = array.transpose(n - 2, n - 1, *range(n - 2))
             return array.reshape(-1, 1, *array.shape[2:])
-        return array.transpose(n - 1, n - 2, *range(n - 2)[:: -1 if self.flip else 1])
+        array = array.transpose(n - 1, n - 2, *range(n - 2)[:: -1 if self.flip else 1])
+        return array.reshape(len(array), -1) if self.flat else array
 
     def _to_keras(self, array, shape):
+        if array.ndim < 2 or self.native:
+            return array.reshape(shape)
+        if self.flat:
+            array = array.reshape(len(array), -1, *self.window)
         n = array.ndim
-        if n < 2:
-            return array
         if self.depthwise:
             array = array.reshape(*shape[-2:], *array.shape[2:])
             return array.transpose(*range(2, n), 0, 1)
-        return array.transpose(*range(2, n)[:: -1 if self.flip else 1], 1, 0)
+        return array.transpose(*range(2, n)[:: -1 if self.flip else 1], 1, 0).reshape(shape)
 
 
 class Report(NamedTuple):
-    """What became of a checkpoint's tensors: names in four lists."""
+    """What became of a checkpoint's tensors: names in five lists."""
 
     loaded: list
     missing: list
     unexpected: list
     ignored: list
+    skipped: list
 
 
-def assign(slots, arrays, strict=True, unnamed=(), ignored=()):
+def assign(slots, arrays, strict=True, unnamed=(), ignored=(), skipped=()):
     """Assign checkpoint tensors to model weights: all of them, or none.
 
     Args:
@@ -89,6 +99,7 @@ def assign(slots, arrays, strict=True, unnamed=(), ignored=()):
             all the same.
         unnamed: paths of model weights that the checkpoint's layout has no name for.
         ignored: names of tensors left out beforehand, for the report.
+        skipped: names of slots and tensors that are to be left as they are.
 
     Returns:
         A `Report`.
@@ -96,6 +107,8 @@ def assign(slots, arrays, strict=True, unnamed=(), ignored=()):
     Raises:
         ValueError: lists every missing, unexpected and misshaped tensor. No weight has changed.
     """
+    slots = {name: slot for name, slot in slots.items() if name not in skipped}
+    arrays = {name: array for name, array in arrays.items() if name not in skipped}
     missing = [name for name in slots if name not in arrays]
     unexpected = [name for name in arrays if name not in slots]
     loaded = [name for name in slots if name in arrays]
@@ -117,4 +130,4 @@ def assign(slots, arrays, strict=True, unnamed=(), ignored=()):
         )
     for variable, value in [pair for name in loaded for pair in slots[name].read(arrays[name])]:
         variable.assign(value)
-    return Report(loaded, [*missing, *unnamed], unexpected, list(ignored))
+    return Report(loaded, [*missing, *unnamed], unexpected, list(ignored), list(skipped))

@@ -32,8 +32,8 @@ def read_checkpoint(source):
 
     Args:
         source: a path to a `.safetensors`, `.npz` or torch file (`.pth`, `.pt`, `.ckpt`, `.bin`,
-            ...), the prefix of a TensorFlow checkpoint, `"hf://owner/name"` or
-            `"hf://owner/name/file"`, or a dict of arrays or tensors.
+            ...), the prefix of a TensorFlow checkpoint, its folder or that of a SavedModel,
+            `"hf://owner/name"` or `"hf://owner/name/file"`, or a dict of arrays or tensors.
 
     Returns:
         A dict of name to `np.ndarray`. bfloat16 is widened to float32.
@@ -107,6 +107,9 @@ def _read_tensorflow(prefix):
 def _latest(directory):
     import tensorflow as tf
 
+    saved_model = os.path.join(directory, "variables", "variables")
+    if os.path.exists(saved_model + ".index"):
+        return saved_model
     prefix = tf.train.latest_checkpoint(directory)
     if prefix is None:
         raise FileNotFoundError(f"The directory {directory!r} holds no TensorFlow checkpoint.")

@@ -5,6 +5,7 @@ import functools
 import re
 
 import keras
+import numpy as np
 
 from keras_resnets.weights.assign import Slot
 
@@ -15,6 +16,8 @@ _PARTS = {
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
+_DIGITS, _WORD = r"\d+", r"\w+?"
+_MARKS = re.compile(r"(\[[\d*]+\])+$")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,18 +25,24 @@ class TorchLayout:
     """The names one torch project gives to the layers of a network.
 
     In `names` a key is one of our layer paths and its value the torch module. `{i}` stands for a
-    number, `{i+1}` for the same number plus one. `[1]` at the end says that torch keeps our Dense
-    kernel as a convolution of width 1. Two paths with one module share its kernel, split along
-    the input axis in the table's order.
+    number, `{i+1}` for the same number plus one, `{i:02}` for its two digits, `{B}` (upper case)
+    for any word. `[7][7]` at the end says that torch keeps our Dense kernel as a convolution over
+    the whole 7x7 map, `[1]` as one of width 1; `[7*7]` that torch flattens that map with its
+    channels first. Two paths with one module share its kernel, split along the input axis in the
+    table's order.
 
     Args:
         name: what messages call the layout.
         names: dict of layer path to module.
         prefixes: leading parts that wrappers put before every name; stripped.
-        heads: pattern of classifier tensors, which are no part of an encoder; left out.
+        heads: pattern of tensors of heads that are no part of the model; left out.
         buffers: pattern of tensors that carry no weight; left out.
         flip: the spatial axes of kernels are in reverse order: torch has (frequency, time), we
             (time, frequency).
+        native: the checkpoint comes from TensorFlow: its axes and parts (`kernel`, `gamma`, ...)
+            are Keras', and its names are paths.
+        statistics: the mean and the deviation, on [0, 1], of the images that the weights were
+            trained on: for models that normalise inside, whose checkpoints do not hold them.
     """
 
     name: str
@@ -42,6 +51,8 @@ class TorchLayout:
     heads: str = r"(?!)"
     buffers: str = r".*num_batches_tracked"
     flip: bool = False
+    native: bool = False
+    statistics: tuple | None = None
 
     def clean(self, arrays):
         """Strip the prefixes and leave out heads and buffers.
@@ -70,15 +81,17 @@ class TorchLayout:
             path: a weight path such as `"block1/conv1/kernel"`.
 
         Returns:
-            `(row, tensor, ones)`: the row of the table, the tensor's name, and how many trailing
-            axes of size 1 the tensor has more than our weight. None if no row matches.
+            `(row, tensor, window, flat)`: the row of the table, the tensor's name, and the window
+            of a Dense kernel, as `Slot` takes it. None if no row matches.
         """
         layer, _, part = path.rpartition("/")
         for row, (pattern, module) in enumerate(self.names.items()):
             if match := _compiled(pattern).fullmatch(layer):
-                base, ones = re.fullmatch(r"(.*?)((?:\[1\])*)", _fill(module, match)).groups()
-                ones = ones.count("[1]") if part == "kernel" else 0
-                return row, f"{base}.{_PARTS.get(part, part)}", ones
+                base = _fill(_MARKS.sub("", module), match)
+                name = f"{base}/{part}" if self.native else f"{base}.{_PARTS.get(part, part)}"
+                mark = _MARKS.search(module) if part == "kernel" else None
+                window = tuple(map(int, re.findall(r"\d+", mark[0]))) if mark else ()
+                return row, name, window, bool(mark) and "*" in mark[0]
         return None
 
     def slots(self, model):
@@ -88,31 +101,58 @@ class TorchLayout:
             A dict of tensor name to `Slot`, and the paths of weights the layout does not name.
         """
         depthwise = _depthwise_kernels(model)
-        found = [(self.find(weight.path), weight) for weight in model.weights]
+        inner = {w.path for layer in _normalizations(model) for w in layer.weights}
+        found = [(self.find(w.path), w) for w in model.weights if w.path not in inner]
         slots = {}
         named = [pair for pair in found if pair[0] is not None]
-        for (_, name, ones), weight in sorted(named, key=lambda pair: pair[0]):
-            slot = slots.setdefault(name, Slot([], weight.path in depthwise, ones, self.flip))
-            slot.weights.append(weight)
+        for (_, name, window, flat), weight in sorted(named, key=lambda pair: pair[0]):
+            kind = (weight.path in depthwise, window, flat, self.flip, self.native)
+            slots.setdefault(name, Slot([], *kind)).weights.append(weight)
         return slots, [weight.path for place, weight in found if place is None]
+
+    def set_statistics(self, model):
+        """Give `statistics` to the model's own normalisation of images, if it has one."""
+        for layer in _normalizations(model):
+            if self.statistics is None:
+                continue
+            mean, deviation = map(np.asarray, self.statistics)
+            layer.adapt_mean.assign(mean)
+            layer.adapt_variance.assign(deviation**2)
+            layer.finalize_state()
+
+    def without(self, *layers):
+        """The same layout for models without these layers: their tensors are heads."""
+        modules = (re.escape(_MARKS.sub("", self.names[layer])) for layer in layers)
+        heads = "|".join([self.heads, *(rf"{module}[./].*" for module in modules)])
+        names = {ours: theirs for ours, theirs in self.names.items() if ours not in layers}
+        return dataclasses.replace(self, names=names, heads=heads)
 
 
 @functools.cache
 def _compiled(pattern):
-    return re.compile(re.sub(r"\\\{(\w)\\\}", r"(?P<\1>\\d+)", re.escape(pattern)))
+    def field(match):
+        return f"(?P<{match[1]}>{_DIGITS if match[1].islower() else _WORD})"
+
+    return re.compile(re.sub(r"\\\{(\w)\\\}", field, re.escape(pattern)))
 
 
 def _fill(module, match):
-    def number(field):
-        return str(int(match[field[1]]) + int(field[2] or 0))
+    def value(field):
+        name, offset, width = field.groups()
+        text = match[name]
+        return f"{int(text) + int(offset or 0):0{width or 1}}" if name.islower() else text
 
-    return re.sub(r"\{(\w)([+-]\d+)?\}", number, module)
+    return re.sub(r"\{(\w)([+-]\d+)?(?::0(\d+))?\}", value, module)
 
 
 def _depthwise_kernels(model):
     kinds = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
-    return {
-        layer.kernel.path
-        for layer in model._flatten_layers(include_self=False)
-        if isinstance(layer, kinds)
-    }
+    return {layer.kernel.path for layer in _layers(model) if isinstance(layer, kinds)}
+
+
+def _normalizations(model):
+    return [each for each in _layers(model) if isinstance(each, keras.layers.Normalization)]
+
+
+def _layers(model):
+    return model._flatten_layers(include_self=False)

@@ -1,10 +1,12 @@
-"""The names of timm and torchvision for 2-D networks, and those of the CIFAR checkpoints."""
+"""The names of timm and torchvision for residual networks, and those of the CIFAR checkpoints."""
 
 import dataclasses
 
 from keras_resnets.weights.layout import TorchLayout
 
-_PREFIXES = ("module.", "model.", "backbone.", "encoder_q.", "_orig_mod.")
+PREFIXES = ("module.", "model.", "backbone.", "encoder_q.", "_orig_mod.")
+# what SwAV trains beside the encoder
+_PROJECTIONS = r"(projection_head|prototypes)\..*"
 
 _BLOCKS = {
     "stage{s}_block{b}_conv{k}": "layer{s}.{b-1}.conv{k}",
@@ -33,7 +35,8 @@ RESNET = TorchLayout(
         **_BLOCKS,
         "predictions": "fc",
     },
-    _PREFIXES,
+    PREFIXES,
+    _PROJECTIONS,
 )
 
 # older timm checkpoints
@@ -71,7 +74,7 @@ RESNET_V2 = TorchLayout(
         "norm": "norm",
         "predictions": "head.fc[1][1]",
     },
-    _PREFIXES,
+    PREFIXES,
 )
 
 CIFAR = TorchLayout(
@@ -85,30 +88,8 @@ CIFAR = TorchLayout(
         "stage{s}_block{b}_shortcut_norm": "layer{s}.{b-1}.shortcut.1",
         "predictions": "linear",
     },
-    _PREFIXES,
+    PREFIXES,
 )
 
-DENSENET = TorchLayout(
-    "torchvision_densenet",
-    {
-        "stem_conv": "features.conv0",
-        "stem_norm": "features.norm0",
-        "block{b}_layer{i}_conv{k}": "features.denseblock{b}.denselayer{i}.conv{k}",
-        "block{b}_layer{i}_norm{k}": "features.denseblock{b}.denselayer{i}.norm{k}",
-        "transition{b}_conv": "features.transition{b}.conv",
-        "transition{b}_norm": "features.transition{b}.norm",
-        "norm": "features.norm5",
-        "predictions": "classifier",
-    },
-    _PREFIXES,
-)
-
-
-def headless(layout):
-    """The same names for a model without a classifier."""
-    names = {ours: theirs for ours, theirs in layout.names.items() if ours != "predictions"}
-    return dataclasses.replace(layout, names=names, heads=r"(fc|linear|classifier|head\.fc)\..*")
-
-
-_ALL = (RESNET, LEGACY_SE, SKNET, RESNET_V2, CIFAR, DENSENET)
-LAYOUTS = (*(headless(layout) for layout in _ALL), *_ALL)
+_ALL = (RESNET, LEGACY_SE, SKNET, RESNET_V2, CIFAR)
+LAYOUTS = (*(layout.without("predictions") for layout in _ALL), *_ALL)

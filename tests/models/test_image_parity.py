@@ -1,10 +1,11 @@
-"""timm's weights give timm's logits, at even and odd sides, and go back to timm's names.
+"""timm's and torchvision's weights give their logits, at even and odd sides, and go back.
 
-The logits in tests/data/image_models.npz were made by running timm (make_image_goldens.py) with
+The logits in tests/data/image_models.npz were made by running the two (make_image_goldens.py) with
 weights that are a function of their names; the names here come from our own layouts.
 """
 
 import runpy
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,26 +13,12 @@ import pytest
 
 import keras_resnets as kr
 
-# timm's name: our factory and its options
-FAST = {
-    "resnet18": (kr.resnet18, {}),
-    "resnet50d": (kr.resnet50d, {}),
-    "resnetv2_50d_evos": (kr.resnet50_evos, {}),
-}
-SLOW = {
-    "resnet50": (kr.resnet50, {}),
-    "resnet152s": (kr.resnet152s, {}),
-    "resnext50_32x4d": (kr.resnext50_32x4d, {}),
-    "seresnet50": (kr.seresnet50, {}),
-    "senet154": (kr.senet154, {}),
-    "skresnet50": (kr.skresnet50, {}),
-    "wide_resnet50_2": (kr.wide_resnet50_2, {}),
-    "resnetv2_50": (kr.resnet50v2, {}),
-    "resnet50_gn": (kr.resnet50_gn, {}),
-    "ecaresnet50d": (kr.resnet50d, {"attention": "eca"}),
-    "densenet121": (kr.densenet121, {}),
-}
-CASES = [*FAST, *(pytest.param(name, marks=pytest.mark.release) for name in SLOW)]
+CASES = runpy.run_path(Path(__file__).parents[1] / "data" / "image_cases.py")
+our_input, CASES = CASES["our_input"], CASES["CASES"]
+NAMES = [
+    pytest.param(name, marks=() if case.fast else pytest.mark.release)
+    for name, case in CASES.items()
+]
 
 
 @pytest.fixture(scope="module")
@@ -48,22 +35,23 @@ def error(result, expected):
     return np.abs(result - expected).max() / np.abs(expected).max()
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_logits_equal_timms(name, states, goldens):
-    factory, options = (FAST | SLOW)[name]
-    model = factory(classifier_activation=None, **options)
-    names = kr.weights.to_torch(model)
-    state = states["image_state"](name, {key: array.shape for key, array in names.items()})
-    report = kr.weights.from_torch(model, {f"module.{key}": v for key, v in state.items()})
-    assert len(report.loaded) == len(state)
-    sizes = [key for key in goldens if key.rpartition("_")[0] == name]
-    assert len(sizes) == 2
-    for key in sizes:
-        height, width = map(int, key.rpartition("_")[2].split("x"))
+@pytest.mark.parametrize("name", NAMES)
+def test_logits_equal_the_peers(name, states, goldens):
+    case = CASES[name]
+    model = state = None
+    for height, width in case.sizes:
+        if model is None or case.static:
+            shape = {"input_shape": (height, width, 3)} if case.static else {}
+            model = getattr(kr, case.factory)(classifier_activation=None, **case.options, **shape)
+            names = kr.weights.to_torch(model, case.layout)
+            state = state or states["image_state"](name, {k: v.shape for k, v in names.items()})
+            report = kr.weights.from_torch(model, {f"module.{key}": v for key, v in state.items()})
+            assert len(report.loaded) == len(state)
         images = states["random_array"](f"images {height}x{width}", (2, height, width, 3))
-        logits = keras.ops.convert_to_numpy(model(images, training=False))
-        assert error(logits[:, ::31][:, :32], goldens[key]) < 1e-5, key
-    for key, array in kr.weights.to_torch(model).items():
+        logits = keras.ops.convert_to_numpy(model(our_input(case, images), training=False))
+        expected = goldens[f"{name}_{height}x{width}"]
+        assert error(logits[:, ::31][:, :32], expected) < case.tolerance, (height, width)
+    for key, array in kr.weights.to_torch(model, case.layout).items():
         np.testing.assert_array_equal(array, state[key], err_msg=key)
 
 

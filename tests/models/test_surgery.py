@@ -6,6 +6,7 @@ import pytest
 
 import keras_resnets as kr
 from keras_resnets import models
+from keras_resnets.layers import StandardizedConv2D
 
 
 @pytest.fixture
@@ -132,3 +133,29 @@ def test_regroup_makes_mobilenets_depthwise_grouped():
 def test_regroup_refuses(options, message):
     with pytest.raises(ValueError, match=message):
         models.regroup(small(), **options)
+
+
+def test_standardised_kernels_are_not_folded_and_stay_standardised():
+    options = dict(depths=(1,), filters=(8,), classes=3, weight_standardization=True)
+    model = kr.resnet(**options)
+    kinds = [type(layer) for layer in model.layers]
+    assert StandardizedConv2D in kinds and keras.layers.Conv2D not in kinds
+    x = np.random.default_rng(0).standard_normal((1, 32, 32, 3)).astype("float32")
+    folded = kr.fold_batch_norm(model)
+    assert len(folded.layers) == len(model.layers)
+    np.testing.assert_array_equal(folded(x), model(x))
+    grouped = kr.regroup(model, groups=2)
+    assert type(grouped.get_layer("stage1_block1_conv2")) is StandardizedConv2D
+
+
+def test_the_models_own_normalisation_of_images_is_copied(images):
+    x = keras.Input((None, None, 3))
+    normalization = keras.layers.Normalization()
+    y = keras.layers.Conv2D(4, 3, name="conv1")(normalization(x))
+    y = keras.layers.Conv2D(4, 3, name="conv2")(y)
+    model = keras.Model(x, keras.layers.BatchNormalization()(y))
+    normalization.adapt(3 * images + 1)
+    expected = model(images)
+    np.testing.assert_allclose(kr.fold_batch_norm(model)(images), expected, atol=1e-5)
+    regrouped = kr.regroup(model, groups=2)
+    np.testing.assert_array_equal(regrouped.layers[1](images), model.layers[1](images))

@@ -20,7 +20,7 @@ def peers(root):
 
 @pytest.fixture(scope="session")
 def checkouts():
-    """The folder with the checkouts `wespeaker` and `ECAPA-TDNN`."""
+    """The folder with the checkouts `wespeaker`, `ECAPA-TDNN` and `pytorch_resnet_cifar10`."""
     folder = os.environ.get("KERAS_RESNETS_PEERS")
     if not folder:
         pytest.skip("KERAS_RESNETS_PEERS is not set")

@@ -1,4 +1,4 @@
-"""timm's image networks, with weights from `tests/data/states.py`.
+"""Image networks of timm and torchvision, with weights from `tests/data/states.py`.
 
 timm imports torchvision, whose compiled operators a torch without a matching build lacks; they are
 declared here so that the Python part loads.
@@ -11,23 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-RESNETS = (
-    "resnet18",
-    "resnet50",
-    "resnet50d",
-    "resnet152s",
-    "resnext50_32x4d",
-    "seresnet50",
-    "senet154",
-    "skresnet50",
-    "wide_resnet50_2",
-    "resnetv2_50",
-    "resnetv2_50d_evos",
-    "resnet50_gn",
-    "ecaresnet50d",
-    "densenet121",
-)
-SIZES = ((64, 64), (97, 65))
 _LIBRARIES = []
 
 
@@ -56,9 +39,21 @@ def _declare_operators():
     return library
 
 
+def create(name):
+    """A network of timm, or of torchvision behind `torchvision_`."""
+    library = timm()
+    if not name.startswith("torchvision_"):
+        return library.create_model(name)
+    import torchvision
+
+    name = name.removeprefix("torchvision_")
+    slow = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    return getattr(torchvision.models, name)(**slow)
+
+
 def build(name, image_state):
-    """timm's network in inference mode with random weights; also its names and shapes."""
-    model = timm().create_model(name).eval()
+    """The network in inference mode with random weights; also its names and shapes."""
+    model = create(name).eval()
     shapes = {k: list(v.shape) for k, v in model.state_dict().items()}
     state = {k: torch.from_numpy(v) for k, v in image_state(name, shapes).items()}
     model.load_state_dict(state)
