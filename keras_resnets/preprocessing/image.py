@@ -183,7 +183,8 @@ def random_resized_crop(image, seed, size, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3
         max_attempts=10,
         use_image_if_no_bounding_boxes=True,
     )
-    return tf.image.resize(tf.slice(image, begin, extent), (size, size))
+    piece = tf.ensure_shape(tf.slice(image, begin, extent), (None, None, image.shape[-1]))
+    return tf.image.resize(piece, (size, size))
 
 
 def eval_crop(image, size, share=0.875):
