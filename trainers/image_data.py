@@ -89,16 +89,18 @@ class ImageBatches:
         batches = batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
         return batches.prefetch(tf.data.AUTOTUNE)
 
-    def test(self, batch_size=256):
+    def test(self, batch_size=256, normalized=True):
         """The test images in their order, a `tf.data.Dataset` of `(images, labels)`, or `None`."""
         if self.data.test is None:
             return None
         if self.arrays:
-            y = self.data.y_test
-            images = tf.data.Dataset.from_tensor_slices((self._arrays(self.data.x_test), y))
+            images = (self._arrays(self.data.x_test), self.data.y_test)
+            images = tf.data.Dataset.from_tensor_slices(images)
         else:
             images = self.data.test.map(self._test_image, num_parallel_calls=tf.data.AUTOTUNE)
-        images = images.batch(batch_size).map(lambda x, y: (self.normalize(x), y))
+        images = images.batch(batch_size)
+        if normalized:
+            images = images.map(lambda x, y: (self.normalize(x), y))
         return images.prefetch(tf.data.AUTOTUNE)
 
     def _read_arrays(self, seed, epoch, start_batch):
