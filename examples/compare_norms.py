@@ -71,7 +71,7 @@ def main():
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
     parser.add_argument("--data", default="fashion_sample", help="as keras_resnets.datasets.load")
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16, 128])
     parser.add_argument("--norms", nargs="+", choices=NORMS, default=[*NORMS])
     parser.add_argument("--depth", type=int, default=8)

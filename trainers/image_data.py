@@ -48,7 +48,7 @@ class ImageBatches:
         self.data = data
         self.arrays = hasattr(data, "x_train")
         if self.arrays:
-            self.x_train = self._arrays(data.x_train)
+            self.x_train = self._prepared(data.x_train)
         spec = (self.x_train if self.arrays else data.train.element_spec[0]).shape
         channels = spec[-1]
         sides = spec[-3:-1] if recipe.size is None else (recipe.size, recipe.size)
@@ -94,7 +94,7 @@ class ImageBatches:
         if self.data.test is None:
             return None
         if self.arrays:
-            images = (self._arrays(self.data.x_test), self.data.y_test)
+            images = (self._prepared(self.data.x_test), self.data.y_test)
             images = tf.data.Dataset.from_tensor_slices(images)
         else:
             images = self.data.test.map(self._test_image, num_parallel_calls=tf.data.AUTOTUNE)
@@ -149,7 +149,7 @@ class ImageBatches:
             return images
         return tf.image.resize(images, (size, size), antialias=True)
 
-    def _arrays(self, images):
+    def _prepared(self, images):
         """Arrays with channels, at the recipe's size."""
         images = images[..., None] if images.ndim == 3 else images
         parts = np.array_split(images, -(-len(images) // 512))
