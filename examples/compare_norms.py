@@ -141,10 +141,17 @@ def report(runs, setting, output):
         accuracies.setdefault((r["norm"], r["batch size"]), []).append(100 * r["accuracy"])
     norms = [norm for norm in NORMS if any(norm == n for n, _ in accuracies)]
     batches = sorted({batch for _, batch in accuracies})
-    rows = [
-        {"batch size": batch, **{norm: cell(accuracies.get((norm, batch))) for norm in norms}}
-        for batch in batches
-    ]
+    rows = []
+    for batch in batches:
+        of_norm = {norm: accuracies.get((norm, batch)) for norm in norms}
+        counts = sorted({len(found) for found in of_norm.values() if found})
+        rows.append(
+            {
+                "batch size": batch,
+                **{norm: cell(found) for norm, found in of_norm.items()},
+                "seeds": " or ".join(map(str, counts)),
+            }
+        )
     table = Table(rows)
     print(f"\n{setting}: test accuracy %\n{table}")
     write(output / "table.md", f"{setting}: test accuracy %\n\n{table.to_markdown()}\n")
