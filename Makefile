@@ -1,5 +1,5 @@
 # Each target makes the environment it needs on its first run (Python 3.11 or later, git and make are enough)
-# and finds it ready on the next. PYTHON picks the interpreter, ARGS goes to pytest or to the demo.
+# and finds it ready on the next. PYTHON picks the interpreter, ARGS goes to pytest, to the demo or to the benchmarks.
 PYTHON ?= python3
 ARGS ?=
 
@@ -37,6 +37,9 @@ lint: $(VENV)/.lint
 bench: $(PEERS)/.ready       ## ours and the peer in one run
 	$(PEERS)/bin/python benchmarks/import_time.py
 	$(PEERS)/bin/python benchmarks/speaker.py $(ARGS)
+	$(PEERS)/bin/python benchmarks/group_conv.py $(ARGS)
+	$(PEERS)/bin/python benchmarks/norms.py $(ARGS)
+	$(PEERS)/bin/python benchmarks/resnets.py $(ARGS)
 
 clean:
 	rm -rf .venv .venv-peers .venv-tf216 build dist *.egg-info

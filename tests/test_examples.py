@@ -1,5 +1,6 @@
 """The main example, end to end, as a user runs it."""
 
+import json
 import re
 import subprocess
 import sys
@@ -39,6 +40,42 @@ def test_energy_profile(root, tmp_path):
         "group_sizes.png",
         "resnext50_cost.png",
     }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["cifar_resnet8", "resnet18"])
+def test_train_resnet(root, tmp_path, model):
+    script = root / "examples" / "train_resnet.py"
+    command = [sys.executable, script, "--short", "--model", model, "--output", tmp_path]
+    for _ in range(2):  # the second run finds the first one's state and has nothing to train
+        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        for word in ("test accuracy %", "parameters", "MACs", "served as"):
+            assert word in run.stdout
+    accuracy = re.search(rf"^{model} .*", run.stdout.split("MACs")[1], re.MULTILINE)[0].split()[3]
+    assert float(accuracy) > 30  # of ten classes
+    assert (tmp_path / "curves.png").exists() and (tmp_path / "model.keras").exists()
+    assert (tmp_path / "saved_models" / model / "1" / "saved_model.pb").exists()
+
+
+@pytest.mark.slow
+def test_compare_norms(root, tmp_path):
+    script = root / "examples" / "compare_norms.py"
+    command = [sys.executable, script, "--short", "--output", tmp_path]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    table = (tmp_path / "table.md").read_text()
+    for word in (
+        "BatchNorm + ReLU",
+        "GroupNorm + ReLU",
+        "EvoNorm-B0",
+        "EvoNorm-S0",
+        "| 2 |",
+        "| 32 |",
+    ):
+        assert word in table
+    assert (tmp_path / "accuracy.png").exists()
+    assert len(json.loads((tmp_path / "runs.json").read_text())) == 8
 
 
 @pytest.mark.slow

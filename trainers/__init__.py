@@ -4,6 +4,7 @@ from trainers import recipes
 from trainers.callbacks import EnergyLogger, MarginSchedule, VerificationCallback
 from trainers.distillation import Distiller
 from trainers.evaluation import embed_trials
+from trainers.image_data import ImageBatches
 from trainers.meal import MEALV2, CutMix, default_discriminator
 from trainers.partial import PartialTrainer, RandomMask, TrainOnly, train_only
 from trainers.resume import Resume
@@ -14,15 +15,16 @@ from trainers.swav import SwAV
 __all__ = [
     "CutMix",
     "Distiller",
-    "MEALV2",
-    "SimCLR",
-    "SpeakerTrainer",
-    "SwAV",
     "EnergyLogger",
+    "ImageBatches",
+    "MEALV2",
     "MarginSchedule",
     "PartialTrainer",
     "RandomMask",
     "Resume",
+    "SimCLR",
+    "SpeakerTrainer",
+    "SwAV",
     "TrainOnly",
     "VerificationCallback",
     "default_discriminator",

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainers.replicas import share_of_global_batch, update_loss
-from trainers.weight_decay import add_decay
+from trainers.weight_decay import SCOPES, add_decay, decay_rates
 
 
 def _is_batch_norm(variable, layer):
@@ -315,6 +315,8 @@ class PartialTrainer(keras.Model):
             chooses; of a kernel that both choose only they are.
         weight_decay: float, L2 rate of what is trained (`gradient += rate * w`); the optimizer's
             own must be unset beside it.
+        scope: `"all"` decays every variable that is trained, `"kernels"` leaves out biases and the
+            scale, offset and slope of normalisations.
 
     Raises:
         ValueError: neither `trainable` nor `random_mask`, or a rule that chooses nothing.
@@ -334,7 +336,9 @@ class PartialTrainer(keras.Model):
         [Frankle et al., Training BatchNorm and Only BatchNorm, 2021](https://arxiv.org/abs/2003.00152).
     """
 
-    def __init__(self, model, trainable=None, random_mask=None, weight_decay=0.0, **kwargs):
+    def __init__(
+        self, model, trainable=None, random_mask=None, weight_decay=0.0, scope="all", **kwargs
+    ):
         super().__init__(**kwargs)
         if trainable is None and random_mask is None:
             raise ValueError(
@@ -344,12 +348,15 @@ class PartialTrainer(keras.Model):
             raise ValueError(
                 f"`weight_decay` must not be negative. Received: weight_decay={weight_decay}"
             )
+        if scope not in SCOPES:
+            raise ValueError(f"`scope` must be one of {SCOPES}. Received: scope={scope!r}")
         if isinstance(random_mask, dict):
             random_mask = RandomMask(model, **random_mask)
         self.model = model
         self.rule = trainable
         self.random_mask = random_mask
         self.weight_decay = weight_decay
+        self.scope = scope
         self.built = True
         self.report = self._apply_rule()
 
@@ -391,7 +398,7 @@ class PartialTrainer(keras.Model):
             self.optimizer,
             tape.gradient(scaled_loss, variables),
             variables,
-            [self.weight_decay] * len(variables),
+            decay_rates(variables, self.weight_decay, self.scope),
         )
         if self.random_mask is not None:
             gradients = [
@@ -409,6 +416,7 @@ class PartialTrainer(keras.Model):
             "trainable": keras.saving.serialize_keras_object(self.rule),
             "random_mask": self.random_mask and self.random_mask.get_config(),
             "weight_decay": self.weight_decay,
+            "scope": self.scope,
         }
 
     @classmethod

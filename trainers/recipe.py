@@ -79,6 +79,29 @@ class Recipe:
         """A copy with these fields changed."""
         return dataclasses.replace(self, **changes)
 
+    def shortened(self, epochs):
+        """The recipe over so many epochs: warm-up and milestones at the same shares of them.
+
+        Milestones that fall on one epoch, or on the first, become one or none.
+        """
+        if self.epochs is None:
+            raise ValueError(f"{self.name!r} has a length in steps; shorten it by `replace`.")
+        share = epochs / self.epochs
+        milestones = sorted({round(m * share) for m in self.milestones} - {0})
+        return self.replace(epochs=epochs, warmup=self.warmup * share, milestones=(*milestones,))
+
+    def with_batch_size(self, batch_size):
+        """The recipe with other batches, and the learning rate in proportion to them.
+
+        Reference: Goyal et al., "Accurate, large minibatch SGD", 2017, section 2.1.
+        """
+        scale = batch_size / self.batch_size
+        return self.replace(
+            batch_size=batch_size,
+            learning_rate=self.learning_rate * scale,
+            end_learning_rate=self.end_learning_rate * scale,
+        )
+
     def total_steps(self, steps_per_epoch):
         """Length of the training in optimizer steps."""
         return self.steps if self.epochs is None else self.epochs * steps_per_epoch

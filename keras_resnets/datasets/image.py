@@ -41,7 +41,8 @@ class ImageStream:
     """Images that are read as they are needed.
 
     Args:
-        train, test: `tf.data.Dataset` of `(uint8 image, label)`; `test` may be `None`.
+        train, test: `tf.data.Dataset` of `(uint8 image, label)`; `test` may be `None`. The training
+            images are in a random order, the same each time.
         class_names: list of str.
     """
 
@@ -110,9 +111,9 @@ def image_folder(directory):
         name for name in os.listdir(directory) if os.path.isdir(os.path.join(directory, name))
     }
     if "train" not in inside:
-        train, names = _folder_stream(directory)
+        train, names = _folder_stream(directory, shuffled=True)
         return ImageStream(train, None, names)
-    train, names = _folder_stream(os.path.join(directory, "train"))
+    train, names = _folder_stream(os.path.join(directory, "train"), shuffled=True)
     held_out = [name for name in ("test", "val") if name in inside]
     test = _folder_stream(os.path.join(directory, held_out[0]), names)[0] if held_out else None
     return ImageStream(train, test, names)
@@ -128,10 +129,12 @@ def find_images(directory):
     )
 
 
-def _folder_stream(directory, names=None):
+def _folder_stream(directory, names=None, shuffled=False):
     import tensorflow as tf
 
     paths = find_images(directory)
+    if shuffled:  # a buffer cannot mix what is sorted by class
+        paths = [paths[i] for i in np.random.default_rng(0).permutation(len(paths))]
     classes = [os.path.relpath(path, directory).split(os.sep)[0] for path in paths]
     loose = [path for path in paths if os.path.dirname(path) == directory]
     if loose or not paths:
