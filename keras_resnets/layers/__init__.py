@@ -32,6 +32,7 @@ from keras_resnets.layers.selective_kernel import (
 )
 from keras_resnets.layers.spec_augment import SpecAugment
 from keras_resnets.layers.squeeze_excite import SqueezeExcite1D
+from keras_resnets.layers.stacked_blocks import StackedBlocks
 from keras_resnets.layers.stochastic_depth import DropBlock2D, StochasticDepth
 from keras_resnets.layers.zero_empty import ZeroEmptyRows
 
@@ -69,6 +70,7 @@ __all__ = [
     "SpecAugment",
     "SplitSelectiveKernelConv2D",
     "SqueezeExcite1D",
+    "StackedBlocks",
     "StatisticsPooling",
     "StochasticDepth",
     "ZeroEmptyRows",

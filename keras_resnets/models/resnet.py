@@ -55,6 +55,7 @@ def resnet(
     dense_init="torch",
     output_stride=32,
     minimum_size=32,
+    scan_blocks=False,
 ):
     """The residual network that every 2-D ResNet factory of this package is a setting of.
 
@@ -114,6 +115,9 @@ def resnet(
         dense_init: of the classifier: `"torch"` or `"normal_0.01"`.
         output_stride: 32, or 16 or 8 to dilate the last stages instead of striding.
         minimum_size: least side of the images.
+        scan_blocks: run each stage's blocks but the first as a loop over stacked weights
+            (`StackedBlocks`): a graph of a few blocks however deep the network. `transfer_weights`
+            goes to and from the network with `scan_blocks=False`.
 
     Returns:
         A functional `keras.Model`.
@@ -147,6 +151,12 @@ def resnet(
     if attention in ("sk", "sk_simclr") and not str(norm_act).startswith("batch_norm+relu"):
         raise ValueError(f'Selective kernels need "batch_norm+relu". Received: {norm_act!r}')
 
+    if scan_blocks and drop_path:
+        raise ValueError(
+            "`scan_blocks=True` needs blocks that are alike, and `drop_path` rises from block to "
+            f"block. Received: drop_path={drop_path}"
+        )
+
     unit = ConvNormAct(
         norm_act, norm_epsilon, norm_momentum, synchronized, use_bias, kernel_initializer,
         gamma_initializer,
@@ -168,6 +178,8 @@ def resnet(
         preactivation,
     )
     count, done = sum(depths), 0
+    nested = count * (3 if block == "bottleneck" else 2) > MAX_FLAT
+    form = "scan" if scan_blocks else "nested" if nested else "flat"
     reached, dilation = 1 if stem in ("cifar", "none") else 4, 1
     for s, (depth, planes) in enumerate(zip(depths, filters), start=1):
         stride = 1 if s == 1 else 2
@@ -186,7 +198,7 @@ def resnet(
             (previous, dilation),
             rates,
             {3: (drop_block / 4, 5), 4: (drop_block, 3)}.get(s) if drop_block else None,
-            nested=count * (3 if block == "bottleneck" else 2) > MAX_FLAT,
+            form,
             name=f"stage{s}",
         )
         done += depth

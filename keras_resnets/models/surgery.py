@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_resnets.layers import GroupConv2D
+from keras_resnets.layers.stacked_blocks import refuse_stacked
 from keras_resnets.models.conv_norm_act import groups_of
 
 
@@ -123,6 +124,7 @@ def fold_batch_norm(model):
     9
 
     """
+    refuse_stacked(model, "folding")
     partner = {}  # normalisation -> convolution
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization) and len(layer._inbound_nodes) == 1:
@@ -204,6 +206,7 @@ def regroup(model, group_size=None, groups=None, layers=None, init="random"):
         )
     if init not in ("random", "slice"):
         raise ValueError(f'`init` must be "random" or "slice". Received: init={init!r}')
+    refuse_stacked(model, "other groups")
     kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
     image = model.inputs[0].shape[-1]
     chosen = {}
