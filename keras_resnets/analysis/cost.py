@@ -74,7 +74,9 @@ def stacked_blocks(layer, inputs, outputs):
     return Work(
         macs=layer.count * sum(row.macs for row in one),
         elementwise=layer.count * sum(row.elementwise for row in one),
-        words=tuple(layer.count * sum(getattr(r, w) for r in one) for w in ("words_in", "words_out")),
+        words=tuple(
+            layer.count * sum(getattr(r, w) for r in one) for w in ("words_in", "words_out")
+        ),
     )
 
 

@@ -85,11 +85,11 @@ class StackedBlocks(keras.layers.Layer):
         initializer = getattr(owner, f"{variable.name}_initializer", None)
 
         def draw():
-            if variable.name == "seed_generator_state":
-                return ops.convert_to_numpy(keras.random.SeedGenerator().state)
             if isinstance(initializer, keras.initializers.Initializer):
                 return initializer.clone()(variable.shape, dtype=variable.dtype)
-            return ops.convert_to_numpy(variable)
+            seed = variable.name == "seed_generator_state"
+            first = keras.random.SeedGenerator().state if seed else variable
+            return ops.convert_to_tensor(ops.convert_to_numpy(first), dtype=variable.dtype)
 
         with contextlib.ExitStack() as stack:
             for scope in variable.path.split("/")[:-1]:
@@ -127,10 +127,12 @@ class StackedBlocks(keras.layers.Layer):
                 x = self.block(x, training=training)
             return x, [scope.get_current_value(v) for v, *_ in slots.states]
 
-        weights, states = (
-            [ops.convert_to_tensor(stacked) for _, stacked, _ in group]
-            for group in (slots.weights, slots.states)
-        )
+        def value(stacked):
+            stacked, trainable = ops.convert_to_tensor(stacked), stacked.trainable
+            return stacked if trainable else ops.stop_gradient(stacked)
+
+        weights = [value(stacked) for _, stacked, _ in slots.weights]
+        states = [ops.convert_to_tensor(stacked) for _, stacked, _ in slots.states]
         x, new = scan(one, inputs, weights, states)
         if training:
             for (_, stacked, _), value in zip(slots.states, new):

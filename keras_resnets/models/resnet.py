@@ -144,6 +144,7 @@ def resnet(
     check("attention", attention, residual.ATTENTIONS)
     check("anti_alias", anti_alias, (None, "blur"))
     check("output_stride", output_stride, (32, 16, 8))
+    check("scan_blocks", scan_blocks, (True, False))
     if len(depths) > len(filters):
         raise ValueError(f"`filters` must have one entry a stage of `depths`={tuple(depths)}.")
     if block == "basic" and (groups != 1 or group_size or str(attention).startswith("sk")):
