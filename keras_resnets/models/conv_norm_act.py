@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import keras
 
-from keras_resnets.layers import BatchNorm2D, GroupConv2D, evonorm
+from keras_resnets.layers import BatchNorm2D, GroupConv2D, GroupNorm, evonorm
 
 _KINDS = ("b0", "b1", "b2", "s0", "s1", "s2", "s0a", "s1a", "s2a")
 EVONORMS = tuple(f"evonorm_{kind}" for kind in _KINDS)
@@ -121,7 +121,7 @@ class ConvNormAct:
             x = BatchNorm2D(scale=self.scale, **settings, **moving)(x)
         elif norm == "group_norm":
             groups = largest_divisor(x.shape[axis], 32)
-            x = keras.layers.GroupNormalization(groups, **settings)(x)
+            x = GroupNorm(groups, **settings)(x)
         return self.act(x, name=f"{name}_act") if act else x
 
     def act(self, x, *, name):

@@ -1,6 +1,7 @@
 """The 2-D residual networks: parameters, geometry, options."""
 
 import importlib
+import inspect
 import math
 
 import keras
@@ -82,10 +83,13 @@ IMAGENET = [
     (0, kr.resnext50_e2gc, {"group_size": 16}, 24_701_736, None),
     (0, kr.resnext50_e2gc, {"group_size": 32}, 25_789_224, None),
     (0, kr.resnext50_e2gc, {"group_size": 64}, 27_964_200, None),
-    (0, kr.resnext50_32x4d, {"groups": 64, "base_width": 2}, 24_321_576, None),
-    (0, kr.resnext50_32x4d, {"groups": 16, "base_width": 8}, 26_443_560, None),
-    (0, kr.resnext50_32x4d, {"groups": 8, "base_width": 16}, 29_272_872, None),
-    (0, kr.resnext50_32x4d, {"groups": 4, "base_width": 32}, 34_931_496, None),
+    (0, kr.resnext50_e2gc, {"group_size": 2}, 23_750_184, None),
+    (0, kr.resnext50_e2gc, {"groups": 64}, 24_321_576, None),
+    (0, kr.resnext50_e2gc, {"groups": 32}, 25_028_904, None),
+    (0, kr.resnext50_e2gc, {"groups": 16}, 26_443_560, None),
+    (0, kr.resnext50_e2gc, {"groups": 8}, 29_272_872, None),
+    (0, kr.resnext50_e2gc, {"groups": 4}, 34_931_496, None),
+    (0, kr.resnext50_e2gc, {"groups": 1}, 68_883_240, None),
 ]
 
 
@@ -363,3 +367,60 @@ def test_bad_cifar_input():
         kr.cifar_resnet(8, shortcut="C")
     with pytest.raises(FileNotFoundError, match=r"no\.safetensors"):
         kr.cifar_resnet(8, weights="no.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("options", "inner"),
+    [
+        ({}, 8),
+        ({"group_size": 4}, 4),
+        ({"groups": 4}, 32),
+        ({"groups": 32}, 4),
+        ({"groups": 1}, 128),
+    ],
+    ids=str,
+)
+def test_groups_of_e2gc(options, inner):
+    model = kr.resnext50_e2gc(**options, depths=(1,), include_top=False)
+    assert model.get_layer("stage1_block1_conv2").kernel.shape == (3, 3, inner, 128)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"group_size": 8, "groups": 32}, "`groups` or `group_size`, not both.*groups=32"),
+        ({"groups": 3}, r"`groups` must divide.*\[1, 2, 4, 8, 16, 32, 64, 128\].*groups=3"),
+        ({"group_size": 3}, "`group_size`.*nearest divisors"),
+    ],
+    ids=str,
+)
+def test_bad_groups_of_e2gc(options, message):
+    with pytest.raises(ValueError, match=message):
+        kr.resnext50_e2gc(**options)
+
+
+def test_factories_share_their_first_arguments():
+    """Those of `keras.applications`, in its order, after what a family needs."""
+    common = (
+        "include_top weights input_tensor input_shape pooling classes classifier_activation name"
+    )
+    for name in kr.models.resnet_variants.__dict__:
+        factory = getattr(kr.models, name, None)
+        if inspect.isfunction(factory) and factory.__module__.endswith("resnet_variants"):
+            parameters = [*inspect.signature(factory).parameters]
+            start = parameters.index("include_top")
+            assert parameters[start : start + 8] == common.split(), name
+            assert all(p in factory.__doc__ for p in parameters), name
+            assert factory.__name__ == name
+
+
+def test_simclr_options():
+    options = dict(include_top=False, input_shape=(32, 32, 3))
+    model = kr.simclr_resnet(18, **options, se_ratio=0.25)
+    assert model.name == "simclr_resnet18" and model.get_layer("stem_conv").strides == (1, 1)
+    assert model.get_layer("stage1_block1_se_fc1").filters == 16
+    assert kr.simclr_resnet50(**options, depths=(1,)).name == "simclr_resnet50"
+    with pytest.raises(ValueError, match="`sk_ratio` or `se_ratio`"):
+        kr.simclr_resnet(50, sk_ratio=1 / 16, se_ratio=0.25)
+    with pytest.raises(ValueError, match="`depth` must be one of"):
+        kr.simclr_resnet(19)
