@@ -388,6 +388,16 @@ def evonorm(layer, inputs, outputs):
     return Work(elementwise=(10 if layer.normalizes else 2) * size(outputs[0]))
 
 
+@register_cost(krl.FilterResponseNorm)
+def filter_response_norm(layer, inputs, outputs):
+    return Work(elementwise=4 * size(outputs[0]))
+
+
+@register_cost(krl.ThresholdedLinearUnit)
+def thresholded_linear(layer, inputs, outputs):
+    return Work(elementwise=size(outputs[0]))
+
+
 @register_cost(krl.SelectiveKernelConv2D, inner=False)
 def selective_kernel(layer, inputs, outputs):
     return Work(elementwise=7 * size(outputs[0]))

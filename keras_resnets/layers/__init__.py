@@ -11,6 +11,7 @@ from keras_resnets.layers.evonorm import (
     EvoNormS2,
     evonorm,
 )
+from keras_resnets.layers.filter_response_norm import FilterResponseNorm, ThresholdedLinearUnit
 from keras_resnets.layers.filterbank import MFCC, KaldiFbank, LogMelSpectrogram, front_end
 from keras_resnets.layers.frame_mask import FrameMask
 from keras_resnets.layers.group_conv import (
@@ -52,6 +53,7 @@ __all__ = [
     "EvoNormS0",
     "EvoNormS1",
     "EvoNormS2",
+    "FilterResponseNorm",
     "FrameMask",
     "GroupConv1D",
     "GroupConv2D",
@@ -73,6 +75,7 @@ __all__ = [
     "StackedBlocks",
     "StatisticsPooling",
     "StochasticDepth",
+    "ThresholdedLinearUnit",
     "ZeroEmptyRows",
     "evonorm",
     "front_end",

@@ -98,8 +98,8 @@ def resnet(
         attention: None, `"se"`, `"eca"`, `"sk"` (timm's selective kernels), `"sk_simclr"`.
         se_ratio: hidden width of `"se"` by channels.
         sk_ratio: hidden width of `"sk"` and `"sk_simclr"` by channels.
-        norm_act: as in `ConvNormAct`: `"batch_norm+relu"`, `"group_norm+silu"`, `"evonorm_s0"`,
-            `"none+relu"` ..., or a function.
+        norm_act: as in `ConvNormAct`: `"batch_norm+relu"`, `"group_norm+silu"`, `"frn+tlu"`,
+            `"evonorm_s0"`, `"none+relu"` ..., or a function.
         norm_epsilon: added to variances.
         norm_momentum: of moving statistics, in Keras' sense.
         synchronized: batch statistics over all replicas.
@@ -149,9 +149,14 @@ def resnet(
         raise ValueError(f"`filters` must have one entry a stage of `depths`={tuple(depths)}.")
     if block == "basic" and (groups != 1 or group_size or str(attention).startswith("sk")):
         raise ValueError("Basic blocks take neither groups nor selective kernels.")
-    if attention in ("sk", "sk_simclr") and not str(norm_act).startswith("batch_norm+relu"):
-        raise ValueError(f'Selective kernels need "batch_norm+relu". Received: {norm_act!r}')
-
+    if attention in ("sk", "sk_simclr"):
+        if not str(norm_act).startswith("batch_norm+relu"):
+            raise ValueError(f'Selective kernels need "batch_norm+relu". Received: {norm_act!r}')
+        if anti_alias or drop_block or output_stride != 32:
+            raise ValueError(
+                "Selective kernels take no `anti_alias`, `drop_block`, `output_stride`. Received: "
+                f"anti_alias={anti_alias!r}, drop_block={drop_block}, output_stride={output_stride}"
+            )
     if scan_blocks and drop_path:
         raise ValueError(
             "`scan_blocks=True` needs blocks that are alike, and `drop_path` rises from block to "
