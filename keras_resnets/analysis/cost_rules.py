@@ -408,6 +408,11 @@ def padded_max_pooling(layer, inputs, outputs):
     return Work(elementwise=layer.pool_size**2 * size(outputs[0]))
 
 
+@register_cost(krl.AdaptiveMeanPooling2D)
+def adaptive_mean_pooling(layer, inputs, outputs):
+    return Work(elementwise=size(inputs[0]))
+
+
 @register_cost(krl.BlurPool2D)
 def blur_pool(layer, inputs, outputs):
     return Work(elementwise=2 * 9 * size(outputs[0]))

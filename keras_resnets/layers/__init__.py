@@ -25,7 +25,12 @@ from keras_resnets.layers.margin import AdditiveAngularMargin, AdditiveMargin
 from keras_resnets.layers.masked_batch_norm import MaskedBatchNormalization
 from keras_resnets.layers.masked_conv import MaskedConv1D, MaskedConv2D
 from keras_resnets.layers.pooling import AttentiveStatisticsPooling, StatisticsPooling
-from keras_resnets.layers.pooling_2d import BlurPool2D, PaddedMaxPooling2D, PadShortcut2D
+from keras_resnets.layers.pooling_2d import (
+    AdaptiveMeanPooling2D,
+    BlurPool2D,
+    PaddedMaxPooling2D,
+    PadShortcut2D,
+)
 from keras_resnets.layers.res2net import Res2Conv1D, SERes2Block1D
 from keras_resnets.layers.selective_kernel import (
     SelectiveKernelConv2D,
@@ -39,6 +44,7 @@ from keras_resnets.layers.zero_empty import ZeroEmptyRows
 
 __all__ = [
     "MFCC",
+    "AdaptiveMeanPooling2D",
     "AdditiveAngularMargin",
     "AdditiveMargin",
     "AttentiveStatisticsPooling",

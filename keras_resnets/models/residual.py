@@ -22,7 +22,8 @@ EXPANSION = {"basic": 1, "bottleneck": 4}
 STEMS = ("7x7", "deep", "cifar", "none")
 STEM_POOLS = ("max", "max_zero", "max_ceil", "max_same", "conv", "none")
 SHORTCUTS = ("conv", "avg", "avg_always", "pad", "maxpool_identity")
-ATTENTIONS = (None, "se", "eca", "sk", "sk_simclr")
+SELECTIVE = ("sk", "sk_whole", "sk_simclr")
+ATTENTIONS = (None, "se", "eca", *SELECTIVE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Residual:
         at_first = stride if self.stride_on == "1x1" else 1
         x = self.conv(x, width // self.reduce_first, 1, at_first, 1, name=name)
         stride //= at_first
-        if self.attention in ("sk", "sk_simclr"):
+        if self.attention in SELECTIVE:
             x = self.selective_kernel(x, width, stride, f"{name}_sk")
         else:
             blur = self.anti_alias and stride > 1
@@ -119,6 +120,8 @@ class Residual:
         groups = self.groups
         if self.group_size is not None:
             groups = groups_of(filters, self.group_size, groups)
+        if self.attention == "sk_whole":
+            settings |= dict(split=False, minimum=32)
         kind = SplitSelectiveKernelConv2D
         return kind(filters, stride, groups=groups, **settings, name=name)(x)
 

@@ -2,7 +2,7 @@
 
 from keras_resnets.models import residual
 from keras_resnets.models.conv_norm_act import KAIMING_FAN_OUT, ConvNormAct
-from keras_resnets.models.image_model import image_input, image_model
+from keras_resnets.models.image_model import PREPROCESSING, image_input, image_model
 from keras_resnets.weights import load_weights
 
 # convolutions of a flat graph; with some 300, Keras reaches the recursion limit of 1000
@@ -56,6 +56,7 @@ def resnet(
     output_stride=32,
     minimum_size=32,
     scan_blocks=False,
+    preprocessing="torch",
 ):
     """The residual network that every 2-D ResNet factory of this package is a setting of.
 
@@ -95,9 +96,10 @@ def resnet(
         base_width: these have `int(planes * base_width / 64) * groups` channels.
         group_size: channels of a group, instead of `groups`.
         reduce_first: divides the width of a block's first convolution.
-        attention: None, `"se"`, `"eca"`, `"sk"` (timm's selective kernels), `"sk_simclr"`.
+        attention: None, `"se"`, `"eca"`, `"sk"` (timm's selective kernels), `"sk_whole"` (of
+            its `skresnext50_32x4d`: each stream sees all channels), `"sk_simclr"`.
         se_ratio: hidden width of `"se"` by channels.
-        sk_ratio: hidden width of `"sk"` and `"sk_simclr"` by channels.
+        sk_ratio: hidden width of selective kernels by channels.
         norm_act: as in `ConvNormAct`: `"batch_norm+relu"`, `"group_norm+silu"`, `"frn+tlu"`,
             `"evonorm_s0"`, `"none+relu"` ..., or a function.
         norm_epsilon: added to variances.
@@ -118,6 +120,8 @@ def resnet(
         scan_blocks: run each stage's blocks but the first as a loop over stacked weights
             (`StackedBlocks`): a graph of a few blocks however deep the network. `transfer_weights`
             goes to and from the network with `scan_blocks=False`.
+        preprocessing: what `model.preprocessing` says of the images: `"torch"` (ImageNet's mean and
+            deviation), `"caffe"`, `"tf"` (to [-1, 1]), `"unit"` (to [0, 1]), `"none"`.
 
     Returns:
         A functional `keras.Model`.
@@ -144,12 +148,13 @@ def resnet(
     check("attention", attention, residual.ATTENTIONS)
     check("anti_alias", anti_alias, (None, "blur"))
     check("output_stride", output_stride, (32, 16, 8))
+    check("preprocessing", preprocessing, PREPROCESSING)
     check("scan_blocks", scan_blocks, (True, False))
     if len(depths) > len(filters):
         raise ValueError(f"`filters` must have one entry a stage of `depths`={tuple(depths)}.")
     if block == "basic" and (groups != 1 or group_size or str(attention).startswith("sk")):
         raise ValueError("Basic blocks take neither groups nor selective kernels.")
-    if attention in ("sk", "sk_simclr"):
+    if attention in residual.SELECTIVE:
         if not str(norm_act).startswith("batch_norm+relu"):
             raise ValueError(f'Selective kernels need "batch_norm+relu". Received: {norm_act!r}')
         if anti_alias or drop_block or output_stride != 32:
@@ -211,8 +216,9 @@ def resnet(
     if preactivation:
         x = unit.norm(x, name="norm")
     model = image_model(
-        inputs, x, include_top, pooling, classes, classifier_activation, name, dropout, dense_init
-    )
+        inputs, x, include_top, pooling, classes, classifier_activation, name, dropout, dense_init,
+        preprocessing,
+    )  # fmt: skip
     return load_weights(model, weights)
 
 

@@ -71,13 +71,14 @@ _SIMCLR = dict(
     project_first=True,
     zero_init_residual=True,
     kernel_initializer=keras.initializers.VarianceScaling(),
+    preprocessing="unit",
 )
 _SIMCLR_SK = dict(attention="sk_simclr", stem="deep", shortcut="avg_always")
 # keras.applications': biases, and the statistics' settings
 _KERAS = dict(norm_epsilon=1.001e-5, norm_momentum=0.99, kernel_initializer="glorot_uniform")
-_V1 = dict(_KERAS, use_bias=True, stride_on="1x1", stem_pool="max_zero")
+_V1 = dict(_KERAS, use_bias=True, stride_on="1x1", stem_pool="max_zero", preprocessing="caffe")
 _V2 = dict(_KERAS, preactivation=True, use_bias="unnormalized", stride_on="last")
-_V2 |= dict(stem_pool="max_zero", shortcut="maxpool_identity")
+_V2 |= dict(stem_pool="max_zero", shortcut="maxpool_identity", preprocessing="tf")
 _18 = dict(depths=(2, 2, 2, 2), block="basic")
 _34 = dict(depths=(3, 4, 6, 3), block="basic")
 _50 = dict(depths=(3, 4, 6, 3))
@@ -86,7 +87,7 @@ _152 = dict(depths=(3, 8, 36, 3))
 _200 = dict(depths=(3, 24, 36, 3))
 _C = dict(stem="deep")
 _D = dict(stem="deep", shortcut="avg")
-_PRE = dict(preactivation=True)
+_PRE = dict(preactivation=True, preprocessing="tf")
 _SE = dict(attention="se")
 _SE154 = dict(_SE, groups=64, base_width=4, reduce_first=2, shortcut_kernel=3, stem="deep")
 _SE154 |= dict(stem_width=64, dropout=0.2)
