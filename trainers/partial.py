@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_resnets.layers import StackedBlocks
+from keras_resnets.layers.stacked_blocks import refuse_stacked
 from trainers.replicas import share_of_global_batch, update_loss
 from trainers.weight_decay import SCOPES, add_decay, decay_rates
 
@@ -167,8 +169,11 @@ def _owned_variables(model):
     """`(variable, layer that made it)` of all that training can change, frozen now or not."""
     owned = {}
     for layer in _layers_in_order(model):
+        made_by = {}
+        if isinstance(layer, StackedBlocks):
+            made_by = {id(stacked): owner for stacked, _, owner in layer.parts}
         for variable in layer._trainable_variables:
-            owned.setdefault(id(variable), (variable, layer))
+            owned.setdefault(id(variable), (variable, made_by.get(id(variable), layer)))
     return list(owned.values())
 
 
@@ -243,6 +248,7 @@ class RandomMask:
             raise ValueError(
                 f"`per_channel` must be a positive integer. Received: per_channel={per_channel!r}"
             )
+        refuse_stacked(model, "a random mask")
         self.per_channel = per_channel
         self.seed = seed
         self._entries = {}  # id of a kernel -> flat indices

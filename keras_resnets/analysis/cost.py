@@ -7,10 +7,11 @@ from contextlib import contextmanager
 
 import keras
 
-from keras_resnets.analysis.cost_rules import as_work, find_rule
+from keras_resnets.analysis.cost_rules import as_work, find_rule, register_cost
 from keras_resnets.analysis.energy import device_profile
 from keras_resnets.analysis.report import CostReport, LayerCost
 from keras_resnets.analysis.work import Work
+from keras_resnets.layers import StackedBlocks
 
 
 def cost(
@@ -63,6 +64,20 @@ def cost(
     ledger.add_uncalled()
     rows = list(ledger.rows.values())
     return CostReport(model.name, rows, batch_size, device, count, include_elementwise)
+
+
+@register_cost(StackedBlocks)
+def stacked_blocks(layer, inputs, outputs):
+    """Every block costs what the pattern does; they are one row."""
+    (batch, *shape), *_ = inputs
+    one = cost(layer.block, tuple(shape), batch).rows
+    return Work(
+        macs=layer.count * sum(row.macs for row in one),
+        elementwise=layer.count * sum(row.elementwise for row in one),
+        words=tuple(
+            layer.count * sum(getattr(r, w) for r in one) for w in ("words_in", "words_out")
+        ),
+    )
 
 
 class _Forward(keras.Operation):
@@ -161,6 +176,8 @@ class _Ledger:
             size, words = size / words * work.weight_words, work.weight_words
         words_in = sum(map(math.prod, inputs))
         words_out = sum(map(math.prod, outputs)) if moves else 0
+        if work.words is not None:
+            words_in, words_out = work.words
         row.output_shape = outputs[0] if outputs else None
         row.calls += 1
         row.macs += work.macs

@@ -388,6 +388,16 @@ def evonorm(layer, inputs, outputs):
     return Work(elementwise=(10 if layer.normalizes else 2) * size(outputs[0]))
 
 
+@register_cost(krl.FilterResponseNorm)
+def filter_response_norm(layer, inputs, outputs):
+    return Work(elementwise=4 * size(outputs[0]))
+
+
+@register_cost(krl.ThresholdedLinearUnit)
+def thresholded_linear(layer, inputs, outputs):
+    return Work(elementwise=size(outputs[0]))
+
+
 @register_cost(krl.SelectiveKernelConv2D, inner=False)
 def selective_kernel(layer, inputs, outputs):
     return Work(elementwise=7 * size(outputs[0]))
@@ -396,6 +406,11 @@ def selective_kernel(layer, inputs, outputs):
 @register_cost(krl.PaddedMaxPooling2D)
 def padded_max_pooling(layer, inputs, outputs):
     return Work(elementwise=layer.pool_size**2 * size(outputs[0]))
+
+
+@register_cost(krl.AdaptiveMeanPooling2D)
+def adaptive_mean_pooling(layer, inputs, outputs):
+    return Work(elementwise=size(inputs[0]))
 
 
 @register_cost(krl.BlurPool2D)

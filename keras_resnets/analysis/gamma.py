@@ -9,6 +9,8 @@ from keras import ops
 
 from keras_resnets.analysis.batches import batches
 from keras_resnets.analysis.table import Table
+from keras_resnets.layers import StackedBlocks
+from keras_resnets.layers.stacked_blocks import refuse_stacked
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,12 +98,20 @@ def gamma_report(model, threshold=0.01):
         section 5.
     """
     _check_threshold(threshold)
-    norms = scaled_batch_norms(model)
-    return GammaReport(
-        threshold,
-        {layer.name: ops.convert_to_numpy(layer.gamma) for layer in norms},
-        {layer.name: ops.convert_to_numpy(layer.beta) for layer in norms if layer.center},
-    )
+    found = {"gamma": {}, "beta": {}}
+    for layer in _in_order(model):
+        if isinstance(layer, StackedBlocks):
+            for stacked, variable, owner in layer.parts:
+                if is_batch_norm(owner) and variable.name in found:
+                    for i, values in enumerate(ops.convert_to_numpy(stacked)):
+                        found[variable.name][layer.name_in_block(owner.name, i)] = values
+        elif is_batch_norm(layer):
+            for name in found:
+                if (variable := getattr(layer, name, None)) is not None:
+                    found[name][layer.name] = ops.convert_to_numpy(variable)
+    gammas = found["gamma"] or _no_scales(model)
+    betas = {name: values for name, values in found["beta"].items() if name in gammas}
+    return GammaReport(threshold, gammas, betas)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +178,7 @@ def disabled_activations(model, data, threshold=0.99, batch_size=128):
         section 5.
     """
     _check_threshold(threshold)
+    refuse_stacked(model, "watching its activations")
     relus = [layer for layer in model._flatten_layers() if is_relu(layer)]
     if not relus:
         raise ValueError(f"`model` must have ReLU layers. Received: {model.name!r}, without")
@@ -256,6 +267,7 @@ def zero_small_gamma(model, threshold=0.01, data=None, batch_size=128):
     (2, [0.0, 0.0, -0.5, 1.0])
     """
     _check_threshold(threshold)
+    refuse_stacked(model, "setting scales to zero")
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     zeroed = total = 0
@@ -294,12 +306,14 @@ def is_relu(layer):
 def scaled_batch_norms(model):
     """The BatchNormalization layers that have a scale, from input to output."""
     found = [layer for layer in _in_order(model) if is_batch_norm(layer) and layer.scale]
-    if not found:
-        raise ValueError(
-            "`model` must have BatchNormalization layers with a scale. "
-            f"Received: {model.name!r}, without"
-        )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(found)) or _no_scales(model)
+
+
+def _no_scales(model):
+    raise ValueError(
+        "`model` must have BatchNormalization layers with a scale. "
+        f"Received: {model.name!r}, without"
+    )
 
 
 def _in_order(layer):

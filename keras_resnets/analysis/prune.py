@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_resnets.analysis.gamma import is_batch_norm, is_relu
+from keras_resnets.layers.stacked_blocks import refuse_stacked
 
 CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 
@@ -49,6 +50,7 @@ def prune_zero_features(model):
         model = keras.Model(model.inputs, model.outputs, name=model.name)
     if not isinstance(model, type(keras.Model(x := keras.Input((1,)), x))):
         raise ValueError(f"`model` must be a functional model. Received: {type(model).__name__}")
+    refuse_stacked(model, "pruning")
     outputs, inputs, biases = {}, {}, {}  # by a layer's name: channels to keep, bias to add
     for conv, norm, padding, after in _chains(model):
         gamma, beta = (ops.convert_to_numpy(v) for v in (norm.gamma, norm.beta))

@@ -89,6 +89,8 @@ class Work:
         elementwise: Other arithmetic operations, roughly one an element a step.
         weight_words: Weights read. Default: all of the layer's.
         moves: Whether the inputs are read and the outputs written; False for a view.
+        words: Numbers read and numbers written, weights not counted. Default: the inputs' and the
+            outputs'.
         conv: Geometry, for a convolution.
 
     Example:
@@ -101,6 +103,7 @@ class Work:
     elementwise: int = 0
     weight_words: int | None = None
     moves: bool = True
+    words: tuple | None = None
     conv: ConvSpec | None = None
 
 

@@ -11,6 +11,7 @@ from keras_resnets.layers.evonorm import (
     EvoNormS2,
     evonorm,
 )
+from keras_resnets.layers.filter_response_norm import FilterResponseNorm, ThresholdedLinearUnit
 from keras_resnets.layers.filterbank import MFCC, KaldiFbank, LogMelSpectrogram, front_end
 from keras_resnets.layers.frame_mask import FrameMask
 from keras_resnets.layers.group_conv import (
@@ -24,7 +25,12 @@ from keras_resnets.layers.margin import AdditiveAngularMargin, AdditiveMargin
 from keras_resnets.layers.masked_batch_norm import MaskedBatchNormalization
 from keras_resnets.layers.masked_conv import MaskedConv1D, MaskedConv2D
 from keras_resnets.layers.pooling import AttentiveStatisticsPooling, StatisticsPooling
-from keras_resnets.layers.pooling_2d import BlurPool2D, PaddedMaxPooling2D, PadShortcut2D
+from keras_resnets.layers.pooling_2d import (
+    AdaptiveMeanPooling2D,
+    BlurPool2D,
+    PaddedMaxPooling2D,
+    PadShortcut2D,
+)
 from keras_resnets.layers.projection_head import ProjectionHead
 from keras_resnets.layers.prototypes import Prototypes
 from keras_resnets.layers.res2net import Res2Conv1D, SERes2Block1D
@@ -34,12 +40,14 @@ from keras_resnets.layers.selective_kernel import (
 )
 from keras_resnets.layers.spec_augment import SpecAugment
 from keras_resnets.layers.squeeze_excite import SqueezeExcite1D
+from keras_resnets.layers.stacked_blocks import StackedBlocks
 from keras_resnets.layers.standardized_conv import StandardizedConv2D
 from keras_resnets.layers.stochastic_depth import DropBlock2D, StochasticDepth
 from keras_resnets.layers.zero_empty import ZeroEmptyRows
 
 __all__ = [
     "MFCC",
+    "AdaptiveMeanPooling2D",
     "AdditiveAngularMargin",
     "AdditiveMargin",
     "AttentiveStatisticsPooling",
@@ -54,6 +62,7 @@ __all__ = [
     "EvoNormS0",
     "EvoNormS1",
     "EvoNormS2",
+    "FilterResponseNorm",
     "FrameMask",
     "GroupConv1D",
     "GroupConv2D",
@@ -74,9 +83,11 @@ __all__ = [
     "SpecAugment",
     "SplitSelectiveKernelConv2D",
     "SqueezeExcite1D",
+    "StackedBlocks",
     "StandardizedConv2D",
     "StatisticsPooling",
     "StochasticDepth",
+    "ThresholdedLinearUnit",
     "ZeroEmptyRows",
     "evonorm",
     "front_end",

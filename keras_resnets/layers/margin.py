@@ -30,6 +30,7 @@ class _MarginHead(keras.layers.Layer):
         self.initial_margin = float(margin)
         self.scale = float(scale)
         self.subcenters = subcenters
+        self.supports_masking = True
 
     def build(self, input_shape):
         self.kernel = self.add_weight(
@@ -94,6 +95,10 @@ class _MarginHead(keras.layers.Layer):
 
     def others(self, cosines, target):
         return cosines
+
+    def compute_mask(self, inputs, mask=None):
+        """None: each example has one row of logits, whatever of it was padded."""
+        return None
 
     def compute_output_shape(self, input_shape, labels_shape=None):
         return (input_shape[0], self.classes)

@@ -83,6 +83,62 @@ class PaddedMaxPooling2D(_Pooling2D):
 
 
 @keras.saving.register_keras_serializable("keras_resnets")
+class AdaptiveMeanPooling2D(keras.layers.Layer):
+    """Means of `size x size` windows that cover the image, as torch's adaptive average pooling.
+
+    Window `i` of a side of `n` pixels goes from `floor(i n / size)` to `ceil((i + 1) n / size)`;
+    windows overlap where `size` does not divide `n`, and repeat where `n` is smaller.
+
+    Args:
+        size: windows on each side.
+        data_format: as in Keras' layers.
+        **kwargs: as `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: `(B, H, W, C)`.
+
+    Returns:
+        `(B, size, size, C)`.
+
+    Example:
+
+    >>> x = np.arange(3.0).reshape(1, 3, 1, 1)
+    >>> AdaptiveMeanPooling2D(2)(x)[0, :, 0, 0].numpy()
+    array([0.5, 1.5], dtype=float32)
+    """
+
+    def __init__(self, size, data_format=None, **kwargs):
+        super().__init__(**kwargs)
+        self.size = size
+        self.data_format = data_format or keras.config.image_data_format()
+
+    def call(self, inputs):
+        last = self.data_format == "channels_last"
+        first = 1 if last else 2
+        rows, columns = (self._windows(ops.shape(inputs)[first + i], inputs.dtype) for i in (0, 1))
+        equation = "bhwc,ih,jw->bijc" if last else "bchw,ih,jw->bcij"
+        return ops.einsum(equation, inputs, rows, columns)
+
+    def _windows(self, n, dtype):
+        """`(size, n)`: each window's weights, which sum to 1."""
+        i, position = ops.arange(self.size)[:, None], ops.arange(n)[None]
+        inside = ops.logical_and(
+            position >= i * n // self.size, position < ((i + 1) * n + self.size - 1) // self.size
+        )
+        inside = ops.cast(inside, "float32")
+        return ops.cast(inside / ops.sum(inside, 1, keepdims=True), dtype)
+
+    def compute_output_shape(self, input_shape):
+        sides = (self.size, self.size)
+        if self.data_format == "channels_last":
+            return (input_shape[0], *sides, input_shape[3])
+        return (*input_shape[:2], *sides)
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size, "data_format": self.data_format}
+
+
+@keras.saving.register_keras_serializable("keras_resnets")
 class BlurPool2D(_Pooling2D):
     """Subsampling behind a binomial 3x3 low-pass filter, so that shifts of the image shift the map.
 

@@ -134,17 +134,20 @@ class SelectiveKernelConv2D(keras.layers.Layer):
 class SplitSelectiveKernelConv2D(SelectiveKernelConv2D):
     """Selective kernel convolution whose two streams each see half of the channels, as in timm.
 
-    The streams are a 3x3 convolution and one with dilation 2; the hidden layer is a multiple of 8.
+    The streams are a 3x3 convolution and one with dilation 2; the hidden layer is a multiple of
+    `minimum`.
 
     Args:
         filters: channels of the output.
         groups: of both convolutions.
+        split: False: each stream sees all channels, as in the paper and timm's `skresnext50_32x4d`
+            (there with `minimum=32`).
         strides, ratio, minimum, epsilon, momentum, synchronized, kernel_initializer: as in
             `SelectiveKernelConv2D`.
         **kwargs: as `keras.layers.Layer`.
 
     Call arguments:
-        inputs: `(B, H, W, C)` with an even number of channels.
+        inputs: `(B, H, W, C)`, with an even number of channels to split.
         training: whether the normalisation uses the batch's statistics.
 
     Returns:
@@ -156,14 +159,16 @@ class SplitSelectiveKernelConv2D(SelectiveKernelConv2D):
     TensorShape([1, 8, 8, 8])
     """
 
-    def __init__(self, filters, strides=1, ratio=1 / 16, minimum=8, groups=1, **kwargs):
+    def __init__(self, filters, strides=1, ratio=1 / 16, minimum=8, groups=1, split=True, **kwargs):
         self.groups = groups
+        self.split = split
         super().__init__(filters, strides, ratio, minimum, **kwargs)
 
     @property
     def hidden(self):
-        nearest = int(self.filters * self.ratio + 4) // 8 * 8
-        return max(nearest, self.minimum)
+        step, width = self.minimum, self.filters * self.ratio
+        nearest = max(step, int(width + step / 2) // step * step)
+        return nearest + step if nearest < 0.9 * width else nearest
 
     def _make_streams(self):
         # Keras has no dilated convolution with strides. At an even stride, windows of dilation 2
@@ -179,14 +184,14 @@ class SplitSelectiveKernelConv2D(SelectiveKernelConv2D):
 
     def build(self, input_shape):
         shape = list(input_shape)
-        shape[self.axis] //= 2
+        shape[self.axis] //= 2 if self.split else 1
         for conv, norm in zip(self.paths, self.norms):
             conv.build(shape)
             norm.build(conv.compute_output_shape(shape))
         self._build_attention()
 
     def _call_streams(self, inputs, training):
-        a, b = ops.split(inputs, 2, axis=self.axis)
+        a, b = ops.split(inputs, 2, axis=self.axis) if self.split else (inputs, inputs)
         if self.sparse:
             b = self._every(2, b)
         a, b = (conv(pad(x)) for conv, pad, x in zip(self.paths, self.pads, (a, b)))
@@ -198,4 +203,4 @@ class SplitSelectiveKernelConv2D(SelectiveKernelConv2D):
         return x[:, ::step, ::step] if self.axis == -1 else x[:, :, ::step, ::step]
 
     def get_config(self):
-        return {**super().get_config(), "groups": self.groups}
+        return {**super().get_config(), "groups": self.groups, "split": self.split}

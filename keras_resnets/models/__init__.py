@@ -80,6 +80,7 @@ from keras_resnets.models.resnet_variants import (
     wide_resnet50_2,
     wide_resnet101_2,
 )
+from keras_resnets.models.scan import transfer_weights
 from keras_resnets.models.surgery import (
     as_logits_model,
     feature_extractor,
@@ -155,6 +156,7 @@ __all__ = [
     "simclr_resnet50",
     "skresnet50",
     "swav_resnet50",
+    "transfer_weights",
     "vgg16",
     "wide_resnet",
     "wide_resnet101_2",

@@ -74,7 +74,7 @@ def _top(x, classes, activation):
         )
     if channel_axis() == -1:  # flattened in the order of the public weights
         x = keras.layers.Permute((3, 1, 2), name="channels_first")(x)
-    x = keras.layers.Flatten(name="flatten")(x)
+    x = keras.layers.Flatten(data_format="channels_last", name="flatten")(x)
     for k in (1, 2):
         x = keras.layers.Dropout(0.5, name=f"dropout{k}")(x)
         x = keras.layers.Dense(4096, **_uniform(x.shape[-1]), name=f"fc{k}")(x)

@@ -5,11 +5,19 @@ from collections.abc import Callable
 
 import keras
 
-from keras_resnets.layers import BatchNorm2D, GroupConv2D, StandardizedConv2D, evonorm
+from keras_resnets.layers import (
+    BatchNorm2D,
+    FilterResponseNorm,
+    GroupConv2D,
+    GroupNorm,
+    StandardizedConv2D,
+    ThresholdedLinearUnit,
+    evonorm,
+)
 
 _KINDS = ("b0", "b1", "b2", "s0", "s1", "s2", "s0a", "s1a", "s2a")
 EVONORMS = tuple(f"evonorm_{kind}" for kind in _KINDS)
-NORMS = ("batch_norm", "group_norm", "none")
+NORMS = ("batch_norm", "group_norm", "frn", "none")
 
 # torch's kaiming_normal_(mode="fan_out") and the default of its Linear
 KAIMING_FAN_OUT = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
@@ -25,7 +33,8 @@ class ConvNormAct:
 
     Args:
         norm_act: normalisation and activation: `"batch_norm+relu"`, `"group_norm+silu"`,
-            `"none+relu"`, with any Keras activation or `none` after the plus; `"evonorm_s0"` ...,
+            `"frn+tlu"`, `"none+relu"`, with `tlu`, any Keras activation or `none` after the plus;
+            `"evonorm_s0"` ...,
             which is both in one; or `f(channels, apply_act, name, zero_init)` that returns a layer.
         epsilon: added to variances.
         momentum: of the moving statistics, in Keras' sense.
@@ -124,18 +133,22 @@ class ConvNormAct:
             x = BatchNorm2D(scale=self.scale, **settings, **moving)(x)
         elif norm == "group_norm":
             groups = largest_divisor(x.shape[axis], 32)
-            x = keras.layers.GroupNormalization(groups, **settings)(x)
+            x = GroupNorm(groups, **settings)(x)
+        elif norm == "frn":
+            x = FilterResponseNorm(**settings)(x)
         return self.act(x, name=f"{name}_act") if act else x
 
     def act(self, x, *, name):
         """The activation alone: relu where normalisation and activation are one layer."""
         plus = not callable(self.norm_act) and self.norm_act.partition("+")[2]
+        if plus == "tlu":
+            return ThresholdedLinearUnit(channel_axis(), name=name)(x)
         function = self._activation(plus or "relu")
         return x if function is None else keras.layers.Activation(function, name=name)(x)
 
     @staticmethod
     def _activation(name):
-        return None if name == "none" else keras.activations.get(name)
+        return None if name in ("none", "tlu") else keras.activations.get(name)
 
 
 def norm_name(conv):

@@ -45,6 +45,7 @@ def efficientnet_b0(
         weights,
         input_tensor,
         input_shape,
+        "none",
         include_top=include_top,
         pooling=pooling,
         classes=classes,

@@ -2,9 +2,9 @@
 
 import keras
 
-from keras_resnets.layers import PaddedMaxPooling2D
+from keras_resnets.layers import AdaptiveMeanPooling2D, PaddedMaxPooling2D
 from keras_resnets.models.conv_norm_act import ConvNormAct, channel_axis
-from keras_resnets.models.image_model import image_input, image_model
+from keras_resnets.models.image_model import image_input, image_model, like
 from keras_resnets.weights import load_weights
 
 # 1x1 | 1x1, 3x3 | 1x1, "5x5" | channels behind the pooling
@@ -31,8 +31,9 @@ def googlenet(
     classifier_activation="softmax",
     name="googlenet",
     fix_5x5=False,
+    aux_logits=False,
 ):
-    """GoogLeNet (Inception v1 with batch normalisation) without auxiliary heads.
+    """GoogLeNet (Inception v1 with batch normalisation).
 
     Args:
         include_top: whether global pooling and a classifier follow.
@@ -44,12 +45,16 @@ def googlenet(
         classifier_activation: None for logits.
         name: of the model.
         fix_5x5: 5x5 convolutions where the paper has them; torchvision has 3x3 by mistake.
+        aux_logits: also put out the logits of the two auxiliary classifiers, for training: their
+            losses count 0.3 in the paper.
 
     Returns:
-        A functional `keras.Model`.
+        A functional `keras.Model`; with `aux_logits` its outputs are the classifier's and those of
+        the heads behind blocks 4a and 4d.
 
     Raises:
-        ValueError: sides that are too small, or `weights` that do not fit.
+        ValueError: `aux_logits` without the top, sides that are too small, or `weights` that do
+            not fit.
 
     Example:
 
@@ -59,6 +64,8 @@ def googlenet(
     Reference:
         Szegedy et al., Going Deeper with Convolutions, CVPR 2015 (arXiv 1409.4842).
     """
+    if aux_logits and not include_top:
+        raise ValueError("`aux_logits=True` needs the classifier. Received: include_top=False")
     init = keras.initializers.TruncatedNormal(stddev=0.01)
     unit = ConvNormAct(epsilon=1e-3, kernel_initializer=init)
     inputs = image_input(input_tensor, input_shape)
@@ -67,13 +74,18 @@ def googlenet(
     x = unit(x, 64, 1, name="conv2_conv")
     x = unit(x, 192, 3, name="conv3_conv")
     x = ceil_pool(x, 3, "pool2")
+    aux = []
     for block, widths in BLOCKS.items():
         if block in ("4a", "5a"):
             x = ceil_pool(x, 3 if block == "4a" else 2, f"pool{int(block[0]) - 1}")
         x = inception(unit, x, widths, 5 if fix_5x5 else 3, f"inception{block}")
+        if aux_logits and block in ("4a", "4d"):
+            aux.append(auxiliary(unit, x, classes, f"aux{len(aux) + 1}"))
     model = image_model(
         inputs, x, include_top, pooling, classes, classifier_activation, name, dropout=0.2
     )
+    if aux:
+        model = like(model, keras.Model(model.input, [model.output, *aux], name=name))
     return load_weights(model, weights)
 
 
@@ -88,6 +100,18 @@ def inception(unit, x, widths, size, name):
     d = keras.layers.MaxPooling2D(3, 1, "same", name=f"{name}_pool")(x)
     d = unit(d, pooled, 1, name=f"{name}_branch4_1_conv")
     return keras.layers.Concatenate(channel_axis(), name=name)([a, b, c, d])
+
+
+def auxiliary(unit, x, classes, name):
+    """A classifier on inner features. They are flattened in torch's order, channels first."""
+    x = AdaptiveMeanPooling2D(4, name=f"{name}_pool")(x)
+    x = unit(x, 128, 1, name=f"{name}_conv")
+    if channel_axis() == -1:
+        x = keras.layers.Permute((3, 1, 2), name=f"{name}_permute")(x)
+    x = keras.layers.Flatten(data_format="channels_last", name=f"{name}_flatten")(x)
+    x = keras.layers.Dense(1024, "relu", name=f"{name}_fc1")(x)
+    x = keras.layers.Dropout(0.7, name=f"{name}_dropout")(x)
+    return keras.layers.Dense(classes, name=f"{name}_fc2")(x)
 
 
 def ceil_pool(x, size, name):

@@ -1,9 +1,82 @@
 """Input, classifier and checks that the 2-D families share, in the manner of keras.applications."""
 
+import types
+
 import keras
 
 from keras_resnets.models.conv_norm_act import TORCH_LINEAR, channel_axis
 from keras_resnets.weights import load_weights
+
+# What published weights were trained on: `(scale * x - mean) / std` of x in 0 to 255, in this order
+# of channels, after a resize to `side / crop_pct` and the crop of the middle.
+_EVAL = {"channel_order": "rgb", "interpolation": "bilinear", "crop_pct": 0.875}
+_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "scale": 1 / 255}
+PREPROCESSING = {
+    "torch": {**_IMAGENET, **_EVAL},
+    "caffe": {"mean": (103.939, 116.779, 123.68), "std": (1.0, 1.0, 1.0), "scale": 1.0}
+    | {**_EVAL, "channel_order": "bgr"},
+    "tf": {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5), "scale": 1 / 255, **_EVAL},
+    "unit": {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "scale": 1 / 255, **_EVAL},
+    "none": {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "scale": 1.0, **_EVAL},
+}
+
+
+@keras.saving.register_keras_serializable("keras_resnets")
+class ImageModel(keras.Model):
+    """A functional model that knows how its images are prepared; this is saved with it.
+
+    Args:
+        inputs, outputs, name: as `keras.Model`.
+
+    Example:
+
+    >>> model = kr.resnet18()
+    >>> model.preprocessing["mean"], model.preprocessing["channel_order"]
+    ((0.485, 0.456, 0.406), 'rgb')
+    """
+
+    @property
+    def preprocessing(self):
+        """What the family's public weights expect, or None where it is not known.
+
+        A dict: images of 0 to 255 in `channel_order` (`"rgb"`, `"bgr"`) become `(scale * x - mean)
+        / std`, after a resize by `interpolation` and a crop that leaves the share `crop_pct` of a
+        side. Assign another one for other weights. `keras.models.clone_model` loses it.
+        """
+        kept = getattr(self, "_preprocessing", None)  # in a namespace: Keras would wrap a dict
+        return kept and kept.value
+
+    @preprocessing.setter
+    def preprocessing(self, value):
+        keys = set(PREPROCESSING["torch"])
+        if value is not None and (not isinstance(value, dict) or set(value) != keys):
+            raise ValueError(
+                f"`preprocessing` must be None or a dict of {sorted(keys)}. Received: {value!r}"
+            )
+        if value is not None:
+            value = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+        self._preprocessing = types.SimpleNamespace(value=value)
+
+    def get_config(self):
+        return {**super().get_config(), "preprocessing": self.preprocessing}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        preprocessing = config.pop("preprocessing", None)
+        model = super().from_config(config, custom_objects)
+        model.preprocessing = preprocessing
+        return model
+
+
+def like(model, changed):
+    """`changed` as a model of images that are prepared as those of `model` are."""
+    if not isinstance(model, ImageModel):
+        return changed
+    if not isinstance(changed, ImageModel):
+        changed = ImageModel(changed.input, changed.output, name=changed.name)
+    changed.preprocessing = model.preprocessing
+    return changed
 
 
 def image_input(input_tensor=None, input_shape=None, minimum=32, channels=3):
@@ -45,6 +118,7 @@ def image_model(
     name,
     dropout=0.0,
     dense_init="torch",
+    preprocessing="torch",
 ):
     """Global pooling and classifier on the features `x`, and the model from `inputs` to there."""
     if pooling not in (None, "avg", "max"):
@@ -60,7 +134,9 @@ def image_model(
     if not keras.utils.is_keras_tensor(inputs):
         raise ValueError(f"`input_tensor` must be a Keras tensor. Received: {inputs!r}")
     sources = keras.utils.get_source_inputs(inputs)
-    return keras.Model(sources[0] if len(sources) == 1 else sources, x, name=name)
+    model = ImageModel(sources[0] if len(sources) == 1 else sources, x, name=name)
+    model.preprocessing = PREPROCESSING[preprocessing]
+    return model
 
 
 def classifier(x, classes, activation, init="torch"):
@@ -85,10 +161,12 @@ def classifier(x, classes, activation, init="torch"):
     )
 
 
-def wrapped(application, weights, input_tensor, input_shape, **settings):
+def wrapped(application, weights, input_tensor, input_shape, preprocessing, **settings):
     """A network of keras.applications with this package's `weights=`."""
     theirs = weights if weights == "imagenet" else None
     model = application(
         weights=theirs, input_tensor=input_tensor, input_shape=input_shape, **settings
     )
+    model = ImageModel(model.input, model.output, name=model.name)
+    model.preprocessing = PREPROCESSING[preprocessing]
     return load_weights(model, None if theirs else weights)

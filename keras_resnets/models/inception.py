@@ -3,7 +3,7 @@
 import keras
 
 from keras_resnets.models.conv_norm_act import ConvNormAct, channel_axis
-from keras_resnets.models.image_model import image_input, image_model
+from keras_resnets.models.image_model import image_input, image_model, like
 from keras_resnets.weights import load_weights
 
 MIN_SIZE = 75
@@ -72,10 +72,11 @@ def inception_v3(
     for block in "bc":
         x = net.block_e(x, f"mixed_7{block}")
     model = image_model(
-        inputs, x, include_top, pooling, classes, classifier_activation, name, dropout=0.5
-    )
+        inputs, x, include_top, pooling, classes, classifier_activation, name, dropout=0.5,
+        preprocessing="torch" if transform_input else "tf",
+    )  # fmt: skip
     if aux is not None:
-        model = keras.Model(model.input, [model.output, aux], name=name)
+        model = like(model, keras.Model(model.input, [model.output, aux], name=name))
     return load_weights(model, weights)
 
 
@@ -254,7 +255,9 @@ def inception_resnet_v2(
         )
         x = residual(x, [a, b], 0.2 if i < 9 else 1.0, n, act=i < 9)
     x = net.conv(x, 1536, 1, name="conv2d_7b")
-    model = image_model(inputs, x, include_top, pooling, classes, classifier_activation, name)
+    model = image_model(
+        inputs, x, include_top, pooling, classes, classifier_activation, name, preprocessing="tf"
+    )
     return load_weights(model, weights)
 
 

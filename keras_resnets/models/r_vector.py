@@ -1,5 +1,7 @@
 """The r-vector: a ResNet over the spectrogram as an image (Zeinali et al. 2019, WeSpeaker)."""
 
+import types
+
 import keras
 from keras import ops
 
@@ -8,6 +10,8 @@ from keras_resnets.layers import (
     MaskedConv2D,
     StatisticsPooling,
 )
+from keras_resnets.models.residual import RUN
+from keras_resnets.models.resnet import MAX_FLAT
 from keras_resnets.models.top import check_top, cosine_classifier
 from keras_resnets.models.variable_length import VariableLengthModel, speech_inputs
 from keras_resnets.weights import load_weights
@@ -81,11 +85,14 @@ def r_vector(
     inputs, x, frames = speech_inputs(input_shape, frontend, spec_augment)
     x = AsImage(name="image")(x)
     x, frames = conv_bn(x, frames, width, 3, names=("conv1", "bn1"))
+    nested = 3 * sum(blocks) > MAX_FLAT
     for s, count in enumerate(blocks, start=1):
-        for b in range(1, count + 1):
-            stride = 2 if s > 1 and b == 1 else 1
-            filters = width * 2 ** (s - 1)
-            x, frames = block(x, frames, filters, stride, bottleneck, f"stage{s}_block{b}")
+        filters = width * 2 ** (s - 1)
+        x, frames = block(x, frames, filters, 2 if s > 1 else 1, bottleneck, f"stage{s}_block1")
+        names = [f"stage{s}_block{b}" for b in range(2, count + 1)]
+        for start in range(0, len(names), RUN):
+            run = nested_blocks if nested else chain
+            x, frames = run(x, frames, filters, bottleneck, names[start : start + RUN])
     mask = frames.mask(x)
     x = ChannelsThenBins(name="flatten")(x)
     if pooling is not None:
@@ -97,6 +104,24 @@ def r_vector(
         x = cosine_classifier(x, classes, classifier_activation)
     model = VariableLengthModel(inputs, x, name=name or f"r_vector_{depth}")
     return load_weights(model, weights)
+
+
+def chain(x, frames, filters, bottleneck, names):
+    """Blocks that keep the shape."""
+    for name in names:
+        x, frames = block(x, frames, filters, 1, bottleneck, name)
+    return x, frames
+
+
+def nested_blocks(x, frames, filters, bottleneck, names):
+    """`chain` as a model inside the model."""
+    mask = keras.Input((None,), dtype="bool", optional=True, name="mask")
+    features = keras.Input(x.shape[1:], name="features")
+    given = types.SimpleNamespace(mask=lambda x: mask, through=lambda strides: given)
+    y, _ = chain(features, given, filters, bottleneck, names)
+    inner = keras.Model([features, mask], y, name=f"{names[0]}_to_{names[-1].split('_')[1]}")
+    # the mask is an input: none comes with `x` by Keras' own ways, where it may not be None
+    return inner([x, frames.mask(x)], mask=[None, None]), frames
 
 
 def block(x, frames, filters, stride, bottleneck, name):

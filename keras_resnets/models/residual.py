@@ -12,6 +12,7 @@ from keras_resnets.layers import (
     PadShortcut2D,
     SelectiveKernelConv2D,
     SplitSelectiveKernelConv2D,
+    StackedBlocks,
     StochasticDepth,
 )
 from keras_resnets.models.conv_norm_act import ConvNormAct, channel_axis, groups_of
@@ -21,7 +22,8 @@ EXPANSION = {"basic": 1, "bottleneck": 4}
 STEMS = ("7x7", "deep", "cifar", "none")
 STEM_POOLS = ("max", "max_zero", "max_ceil", "max_same", "conv", "none")
 SHORTCUTS = ("conv", "avg", "avg_always", "pad", "maxpool_identity")
-ATTENTIONS = (None, "se", "eca", "sk", "sk_simclr")
+SELECTIVE = ("sk", "sk_whole", "sk_simclr")
+ATTENTIONS = (None, "se", "eca", *SELECTIVE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Residual:
         at_first = stride if self.stride_on == "1x1" else 1
         x = self.conv(x, width // self.reduce_first, 1, at_first, 1, name=name)
         stride //= at_first
-        if self.attention in ("sk", "sk_simclr"):
+        if self.attention in SELECTIVE:
             x = self.selective_kernel(x, width, stride, f"{name}_sk")
         else:
             blur = self.anti_alias and stride > 1
@@ -118,6 +120,8 @@ class Residual:
         groups = self.groups
         if self.group_size is not None:
             groups = groups_of(filters, self.group_size, groups)
+        if self.attention == "sk_whole":
+            settings |= dict(split=False, minimum=32)
         kind = SplitSelectiveKernelConv2D
         return kind(filters, stride, groups=groups, **settings, name=name)(x)
 
@@ -145,10 +149,12 @@ class Residual:
             return self.unit.conv(x, out, size, stride, name=conv)
         return self.unit(x, out, size, stride, act=False, name=conv)
 
-    def stage(self, x, depth, planes, stride, dilations, drop_paths, drop_block, nested, name):
+    def stage(self, x, depth, planes, stride, dilations, drop_paths, drop_block, form, name):
         """Blocks of one width. The first strides, or the last one where `stride_on` says so.
 
-        Nested, every run of `RUN` blocks is a model of its own.
+        Args:
+            form: `"flat"`; `"nested"`, every run of `RUN` blocks as a model of its own; `"scan"`,
+                the blocks between those of another shape as a loop.
         """
         at = depth - 1 if self.stride_on == "last" else 0
 
@@ -160,15 +166,21 @@ class Residual:
                 x = self(x, planes, step, dilated, drop_paths[i], drop_block, i == 0, block)
             return x
 
-        if not nested:
+        def model(x, start, stop, name=None):
+            inputs = keras.Input(x.shape[1:])
+            return keras.Model(inputs, run(inputs, start, stop), name=name)
+
+        alike = range(1, depth - 1 if stride > 1 and at else depth)
+        if form == "scan" and len(alike) > 1:
+            x = run(x, 0, 1)
+            stacked = f"{name}_blocks{alike.start + 1}_{alike.stop}"
+            x = StackedBlocks(model(x, 1, 2), len(alike), name=stacked)(x)
+            return run(x, alike.stop, depth)
+        if form != "nested":
             return run(x, 0, depth)
         for start in range(0, depth, RUN):
             stop = min(start + RUN, depth)
-            inputs = keras.Input(x.shape[1:])
-            model = keras.Model(
-                inputs, run(inputs, start, stop), name=f"{name}_blocks{start + 1}_{stop}"
-            )
-            x = model(x)
+            x = model(x, start, stop, f"{name}_blocks{start + 1}_{stop}")(x)
         return x
 
 

@@ -2,7 +2,7 @@
 
 from keras_resnets.models import residual
 from keras_resnets.models.conv_norm_act import KAIMING_FAN_OUT, ConvNormAct
-from keras_resnets.models.image_model import image_input, image_model
+from keras_resnets.models.image_model import PREPROCESSING, image_input, image_model
 from keras_resnets.weights import load_weights
 
 # convolutions of a flat graph; with some 300, Keras reaches the recursion limit of 1000
@@ -56,6 +56,8 @@ def resnet(
     dense_init="torch",
     output_stride=32,
     minimum_size=32,
+    scan_blocks=False,
+    preprocessing="torch",
 ):
     """The residual network that every 2-D ResNet factory of this package is a setting of.
 
@@ -95,11 +97,12 @@ def resnet(
         base_width: these have `int(planes * base_width / 64) * groups` channels.
         group_size: channels of a group, instead of `groups`.
         reduce_first: divides the width of a block's first convolution.
-        attention: None, `"se"`, `"eca"`, `"sk"` (timm's selective kernels), `"sk_simclr"`.
+        attention: None, `"se"`, `"eca"`, `"sk"` (timm's selective kernels), `"sk_whole"` (of
+            its `skresnext50_32x4d`: each stream sees all channels), `"sk_simclr"`.
         se_ratio: hidden width of `"se"` by channels.
-        sk_ratio: hidden width of `"sk"` and `"sk_simclr"` by channels.
-        norm_act: as in `ConvNormAct`: `"batch_norm+relu"`, `"group_norm+silu"`, `"evonorm_s0"`,
-            `"none+relu"` ..., or a function.
+        sk_ratio: hidden width of selective kernels by channels.
+        norm_act: as in `ConvNormAct`: `"batch_norm+relu"`, `"group_norm+silu"`, `"frn+tlu"`,
+            `"evonorm_s0"`, `"none+relu"` ..., or a function.
         norm_epsilon: added to variances.
         norm_momentum: of moving statistics, in Keras' sense.
         synchronized: batch statistics over all replicas.
@@ -118,6 +121,11 @@ def resnet(
         dense_init: of the classifier: `"torch"` or `"normal_0.01"`.
         output_stride: 32, or 16 or 8 to dilate the last stages instead of striding.
         minimum_size: least side of the images.
+        scan_blocks: run each stage's blocks but the first as a loop over stacked weights
+            (`StackedBlocks`): a graph of a few blocks however deep the network. `transfer_weights`
+            goes to and from the network with `scan_blocks=False`.
+        preprocessing: what `model.preprocessing` says of the images: `"torch"` (ImageNet's mean and
+            deviation), `"caffe"`, `"tf"` (to [-1, 1]), `"unit"` (to [0, 1]), `"none"`.
 
     Returns:
         A functional `keras.Model`.
@@ -144,14 +152,27 @@ def resnet(
     check("attention", attention, residual.ATTENTIONS)
     check("anti_alias", anti_alias, (None, "blur"))
     check("output_stride", output_stride, (32, 16, 8))
+    check("preprocessing", preprocessing, PREPROCESSING)
+    check("scan_blocks", scan_blocks, (True, False))
     if len(depths) > len(filters):
         raise ValueError(f"`filters` must have one entry a stage of `depths`={tuple(depths)}.")
     if block == "basic" and (groups != 1 or group_size or str(attention).startswith("sk")):
         raise ValueError("Basic blocks take neither groups nor selective kernels.")
-    if weight_standardization and str(attention).startswith("sk"):
-        raise ValueError("Selective kernels have no `weight_standardization`.")
-    if attention in ("sk", "sk_simclr") and not str(norm_act).startswith("batch_norm+relu"):
-        raise ValueError(f'Selective kernels need "batch_norm+relu". Received: {norm_act!r}')
+    if attention in residual.SELECTIVE:
+        if not str(norm_act).startswith("batch_norm+relu"):
+            raise ValueError(f'Selective kernels need "batch_norm+relu". Received: {norm_act!r}')
+        if weight_standardization:
+            raise ValueError("Selective kernels have no `weight_standardization`.")
+        if anti_alias or drop_block or output_stride != 32:
+            raise ValueError(
+                "Selective kernels take no `anti_alias`, `drop_block`, `output_stride`. Received: "
+                f"anti_alias={anti_alias!r}, drop_block={drop_block}, output_stride={output_stride}"
+            )
+    if scan_blocks and drop_path:
+        raise ValueError(
+            "`scan_blocks=True` needs blocks that are alike, and `drop_path` rises from block to "
+            f"block. Received: drop_path={drop_path}"
+        )
 
     unit = ConvNormAct(
         norm_act, norm_epsilon, norm_momentum, synchronized, use_bias, kernel_initializer,
@@ -174,6 +195,8 @@ def resnet(
         preactivation,
     )
     count, done = sum(depths), 0
+    nested = count * (3 if block == "bottleneck" else 2) > MAX_FLAT
+    form = "scan" if scan_blocks else "nested" if nested else "flat"
     reached, dilation = 1 if stem in ("cifar", "none") else 4, 1
     for s, (depth, planes) in enumerate(zip(depths, filters), start=1):
         stride = 1 if s == 1 else 2
@@ -192,15 +215,16 @@ def resnet(
             (previous, dilation),
             rates,
             {3: (drop_block / 4, 5), 4: (drop_block, 3)}.get(s) if drop_block else None,
-            nested=count * (3 if block == "bottleneck" else 2) > MAX_FLAT,
+            form,
             name=f"stage{s}",
         )
         done += depth
     if preactivation:
         x = unit.norm(x, name="norm")
     model = image_model(
-        inputs, x, include_top, pooling, classes, classifier_activation, name, dropout, dense_init
-    )
+        inputs, x, include_top, pooling, classes, classifier_activation, name, dropout, dense_init,
+        preprocessing,
+    )  # fmt: skip
     return load_weights(model, weights)
 
 

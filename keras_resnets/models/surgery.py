@@ -7,7 +7,9 @@ import keras
 import numpy as np
 
 from keras_resnets.layers import GroupConv2D, StandardizedConv2D
+from keras_resnets.layers.stacked_blocks import refuse_stacked
 from keras_resnets.models.conv_norm_act import groups_of
+from keras_resnets.models.image_model import like
 
 
 def feature_extractor(model, levels=(2, 3, 4, 5)):
@@ -34,7 +36,8 @@ def feature_extractor(model, levels=(2, 3, 4, 5)):
     """
     one = isinstance(levels, int | str)
     outputs = [_features(model, level) for level in ([levels] if one else levels)]
-    return keras.Model(model.input, outputs[0] if one else outputs, name=f"{model.name}_features")
+    outputs = outputs[0] if one else outputs
+    return like(model, keras.Model(model.input, outputs, name=f"{model.name}_features"))
 
 
 def _features(model, level):
@@ -93,14 +96,14 @@ def as_logits_model(model):
     """
     last = model.outputs[0]._keras_history.operation
     if isinstance(last, keras.layers.Activation | keras.layers.Softmax):
-        return keras.Model(model.input, last.input, name=model.name)
+        return like(model, keras.Model(model.input, last.input, name=model.name))
     activation = getattr(last, "activation", None)
     if activation in (None, keras.activations.linear):
         return model
     logits = last.__class__.from_config({**last.get_config(), "activation": "linear"})
     outputs = logits(last.input)
     logits.set_weights(last.get_weights())
-    return keras.Model(model.input, outputs, name=model.name)
+    return like(model, keras.Model(model.input, outputs, name=model.name))
 
 
 def fold_batch_norm(model):
@@ -123,6 +126,7 @@ def fold_batch_norm(model):
     9
 
     """
+    refuse_stacked(model, "folding")
     partner = {}  # normalisation -> convolution
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization) and len(layer._inbound_nodes) == 1:
@@ -205,6 +209,7 @@ def regroup(model, group_size=None, groups=None, layers=None, init="random"):
         )
     if init not in ("random", "slice"):
         raise ValueError(f'`init` must be "random" or "slice". Received: init={init!r}')
+    refuse_stacked(model, "other groups")
     kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
     image = model.inputs[0].shape[-1]
     chosen = {}
@@ -317,4 +322,4 @@ def _rebuild(model, clone, skip=()):
         return args[0] if layer in skip else layer(*args, **kwargs)
 
     copy = keras.models.clone_model(model, clone_function=once, call_function=call)
-    return copy, clones
+    return like(model, copy), clones

@@ -43,6 +43,7 @@ def vgg16(
         weights,
         input_tensor,
         input_shape,
+        "caffe",
         include_top=include_top,
         pooling=pooling,
         classes=classes,

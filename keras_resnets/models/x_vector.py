@@ -101,6 +101,7 @@ class AtLeast(keras.layers.Layer):
     def __init__(self, frames, **kwargs):
         super().__init__(**kwargs)
         self.frames = frames
+        self.supports_masking = True
 
     def call(self, inputs):
         if inputs.shape[1] is not None:
@@ -108,6 +109,10 @@ class AtLeast(keras.layers.Layer):
             return inputs
         lacking = ops.maximum(self.frames - ops.shape(inputs)[1], 0)
         return ops.pad(inputs, [(0, 0), (0, lacking), (0, 0)])
+
+    def compute_mask(self, inputs, mask=None):
+        """None: the network makes its masks anew, by the lengths."""
+        return None
 
     def compute_output_shape(self, input_shape):
         if input_shape[1] is not None and input_shape[1] < self.frames:

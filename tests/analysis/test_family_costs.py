@@ -34,16 +34,25 @@ def test_resnet(name):
     assert not report.unsupported
 
 
-CIFAR = {14: 26_657_408, 20: 40_813_184, 56: 125_747_840, 110: 253_149_824}
-DEEP_CIFAR = {218: 507_953_792, 434: 1_017_561_728, 866: 2_036_777_600, 1202: 2_829_501_056}
+# depth -> trainable parameters, multiply-accumulates
+CIFAR = {
+    14: (175_258, 26_657_408),
+    20: (272_474, 40_813_184),
+    32: (466_906, 69_124_736),
+    44: (661_338, 97_436_288),
+    56: (855_770, 125_747_840),
+    110: (1_730_714, 253_149_824),
+    218: (3_480_602, 507_953_792),
+    434: (6_980_378, 1_017_561_728),
+    866: (13_979_930, 2_036_777_600),
+    1202: (19_424_026, 2_829_501_056),
+}
 
 
-@pytest.mark.parametrize(
-    "depth", [*CIFAR, *(pytest.param(n, marks=pytest.mark.release) for n in DEEP_CIFAR)]
-)
+@pytest.mark.parametrize("depth", CIFAR)
 def test_cifar_resnet(depth):
     report = cost(kr.cifar_resnet(depth), (32, 32, 3))
-    assert report.macs == {**CIFAR, **DEEP_CIFAR}[depth]
+    assert (report.trainable_params, report.macs) == CIFAR[depth]
     assert not report.unsupported
 
 
@@ -71,17 +80,44 @@ RESNEXT = {
     32: (25_789_224, 4_794_056_704),
     64: (27_964_200, 5_588_844_544),
 }
+# their counterparts with a constant number of groups
+MOBILENET_GROUPS = {
+    64: (4_579_880, 619_995_136, 68_640_768),
+    32: (4_972_136, 685_023_232, 133_668_864),
+    16: (5_756_936, 818_692_096, 267_337_728),
+    8: (7_326_536, 1_086_029_824, 534_675_456),
+}
+RESNEXT_GROUPS = {
+    64: (24_321_576, 4_114_874_368),
+    32: (25_028_904, 4_230_479_872),
+    16: (26_443_560, 4_461_690_880),
+    8: (29_272_872, 4_924_112_896),
+    4: (34_931_496, 5_848_956_928),
+    1: (68_883_240, 11_398_021_120),
+}
 
 
-@pytest.mark.parametrize("group_size", MOBILENET)
-def test_mobilenet_by_group_size(group_size):
-    report = cost(kr.mobilenet_v1(group_size=group_size), (224, 224, 3))
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        *(("group_size", size, numbers) for size, numbers in MOBILENET.items()),
+        *(("groups", number, numbers) for number, numbers in MOBILENET_GROUPS.items()),
+    ],
+)
+def test_mobilenet_by_groups(option, value, expected):
+    report = cost(kr.mobilenet_v1(**{option: value}), (224, 224, 3))
     windowed = [row for row in report.rows if row.conv and row.conv.window > 1]
     grouped = sum(row.macs for row in windowed if row.conv.in_channels > 3)
-    assert (report.trainable_params, report.macs, grouped) == MOBILENET[group_size]
+    assert (report.trainable_params, report.macs, grouped) == expected
 
 
-@pytest.mark.parametrize("group_size", RESNEXT)
-def test_resnext_by_group_size(group_size):
-    report = cost(kr.resnext50_e2gc(group_size=group_size), (224, 224, 3))
-    assert (report.trainable_params, report.macs) == RESNEXT[group_size]
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        *(("group_size", size, numbers) for size, numbers in RESNEXT.items()),
+        *(("groups", number, numbers) for number, numbers in RESNEXT_GROUPS.items()),
+    ],
+)
+def test_resnext_by_groups(option, value, expected):
+    report = cost(kr.resnext50_e2gc(**{option: value}), (224, 224, 3))
+    assert (report.trainable_params, report.macs) == expected

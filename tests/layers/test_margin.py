@@ -1,3 +1,5 @@
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -259,3 +261,12 @@ def test_bad_arguments_of_the_angular_margin(options):
     ((name, value),) = options.items()
     with pytest.raises(ValueError, match=f"`{name}` must be.*{name}={value!r}"):
         AdditiveAngularMargin(5, **options)
+
+
+def test_takes_masked_embeddings():
+    embeddings = keras.layers.Masking()(np.ones((2, 4), "float32"))
+    head = AdditiveAngularMargin(3)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*mask")
+        assert head(embeddings).shape == (2, 3)
+    assert head.compute_mask(embeddings, [True, False]) is None

@@ -34,6 +34,7 @@ SLOW = pytest.mark.release
         pytest.param(kr.densenet161, {}, 28_681_000, 219_936, marks=SLOW),
         (kr.alexnet, {}, 61_100_840, 0),
         (kr.googlenet, {}, 6_624_904, 14_560),
+        (kr.googlenet, {"aux_logits": True}, 13_004_888, 15_072),
         pytest.param(kr.vgg16, {}, 138_357_544, 0, marks=SLOW),
         pytest.param(kr.inception_v3, {}, 23_834_568, 34_432, marks=SLOW),
         pytest.param(kr.inception_v3, {"classes": 14}, 21_814_254, 34_432, marks=SLOW),
@@ -91,3 +92,63 @@ def test_bad_mobilenet(options, message):
 def test_bad_densenet():
     with pytest.raises(ValueError, match="`depth`"):
         kr.models.densenet(100)
+
+
+@pytest.mark.parametrize("side", [2, 4, 7, 14, 15])
+def test_adaptive_pooling(side):
+    """torch's windows: from floor(i n / size) to ceil((i + 1) n / size)."""
+    x = np.random.default_rng(0).standard_normal((2, side, side + 1, 3)).astype("float32")
+    expected = np.zeros((2, 4, 4, 3))
+    for i in range(4):
+        for j in range(4):
+            rows = slice(i * side // 4, -(-(i + 1) * side // 4))
+            columns = slice(j * (side + 1) // 4, -(-(j + 1) * (side + 1) // 4))
+            expected[:, i, j] = x[:, rows, columns].mean((1, 2))
+    np.testing.assert_allclose(kr.layers.AdaptiveMeanPooling2D(4)(x), expected, atol=1e-6)
+    first = kr.layers.AdaptiveMeanPooling2D(4, data_format="channels_first")
+    result = keras.ops.convert_to_numpy(first(x.transpose(0, 3, 1, 2)))
+    np.testing.assert_allclose(result.transpose(0, 2, 3, 1), expected, atol=1e-6)
+
+
+def test_googlenets_auxiliary_heads(tmp_path):
+    model = kr.googlenet(aux_logits=True, classes=4)
+    x = np.random.default_rng(0).standard_normal((2, 65, 64, 3)).astype("float32")
+    outputs = model(x)
+    assert [y.shape for y in outputs] == [(2, 4)] * 3
+    plain = kr.googlenet(classes=4)
+    plain.set_weights([w for w in model.weights if not w.path.startswith("aux")])
+    np.testing.assert_allclose(outputs[0], plain(x), rtol=1e-5, atol=1e-6)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for a, b in zip(loaded(x), outputs):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(ValueError, match="`aux_logits=True` needs the classifier"):
+        kr.googlenet(aux_logits=True, include_top=False)
+
+
+FACTORIES = [
+    *(getattr(kr.models, name) for name in ("alexnet", "vgg16", "googlenet", "densenet121")),
+    *(getattr(kr.models, name) for name in ("inception_v3", "inception_resnet_v2", "wide_resnet")),
+    *(getattr(kr.models, name) for name in ("mobilenet_v1", "mobilenet_v3_small", "cifar_resnet")),
+    *(getattr(kr.models, name) for name in ("mobilenet_v3_large", "efficientnet_b0")),
+]
+RESNETS = [
+    getattr(kr.models, name)
+    for name in kr.models.__all__
+    if getattr(kr.models, name).__module__.endswith("resnet_variants")
+]
+
+
+@pytest.mark.parametrize("factory", [*FACTORIES, *RESNETS], ids=lambda f: f.__name__)
+def test_channels_first_builds(factory):
+    """TensorFlow runs it on GPU only."""
+    size = 224 if factory is kr.alexnet else 96
+    options = {"depths": (1, 1, 1, 1)} if factory in RESNETS else {}
+    keras.config.set_image_data_format("channels_first")
+    try:
+        first = factory(input_shape=(3, size, size), classes=5, **options)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    last = factory(input_shape=(size, size, 3), classes=5, **options)
+    assert first.output_shape == (None, 5)
+    assert [w.shape for w in first.weights] == [w.shape for w in last.weights]

@@ -1,3 +1,7 @@
+import importlib
+import sys
+
+import keras
 import numpy as np
 import pytest
 
@@ -48,3 +52,31 @@ def test_bad_arguments(options):
         ValueError, match=r"`pooling` must be|needs `classes`|`input_shape` must be"
     ):
         r_vector(18, width=4, **options)
+
+
+def test_nested_blocks_are_the_flat_network(monkeypatch, randomize):
+    flat = randomize(r_vector(18, width=4))
+    monkeypatch.setattr(importlib.import_module("keras_resnets.models.r_vector"), "MAX_FLAT", 0)
+    nested = r_vector(18, width=4)
+    assert sum(isinstance(layer, keras.Model) for layer in nested.layers) == 4
+    assert [w.path for w in nested.weights] == [w.path for w in flat.weights]
+    nested.set_weights(flat.get_weights())
+    for inputs in (X, [X, np.array([21, 9])]):
+        np.testing.assert_allclose(nested(inputs), flat(inputs), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_deepest_is_far_from_the_recursion_limit(tmp_path):
+    """Keras walks a flat graph by recursion."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(400)
+    try:
+        model = r_vector(293, width=4, include_top=True, classes=3)
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    finally:
+        sys.setrecursionlimit(limit)
+    data = {"inputs": X, "lengths": np.array([21, 9])}
+    assert np.isfinite(model.train_on_batch(data, np.array([0, 2])))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(X), model(X))

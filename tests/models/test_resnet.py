@@ -1,6 +1,7 @@
 """The 2-D residual networks: parameters, geometry, options."""
 
 import importlib
+import inspect
 import math
 
 import keras
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 import keras_resnets as kr
+from keras_resnets.models.conv_norm_act import EVONORMS
+from keras_resnets.models.residual import STEM_POOLS
 
 
 def trainable(model):
@@ -60,7 +63,7 @@ IMAGENET = [
     (0, kr.seresnext50_32x4d, {}, 27_559_896, 68_224),
     (0, kr.senet154, {}, 115_088_984, 247_552),
     (0, kr.skresnet50, {}, 25_803_160, None),
-    (0, kr.skresnet50, {"groups": 32, "base_width": 4}, 27_479_784, None),
+    (0, kr.resnext50_32x4d, {"attention": "sk_whole"}, 27_479_784, None),
     (0, kr.resnet50v2, {}, 25_549_352, 45_440),
     (0, kr.resnet101v2, {}, 44_541_480, 97_664),
     (0, kr.resnet152v2, {}, 60_185_128, 143_744),
@@ -82,10 +85,13 @@ IMAGENET = [
     (0, kr.resnext50_e2gc, {"group_size": 16}, 24_701_736, None),
     (0, kr.resnext50_e2gc, {"group_size": 32}, 25_789_224, None),
     (0, kr.resnext50_e2gc, {"group_size": 64}, 27_964_200, None),
-    (0, kr.resnext50_32x4d, {"groups": 64, "base_width": 2}, 24_321_576, None),
-    (0, kr.resnext50_32x4d, {"groups": 16, "base_width": 8}, 26_443_560, None),
-    (0, kr.resnext50_32x4d, {"groups": 8, "base_width": 16}, 29_272_872, None),
-    (0, kr.resnext50_32x4d, {"groups": 4, "base_width": 32}, 34_931_496, None),
+    (0, kr.resnext50_e2gc, {"group_size": 2}, 23_750_184, None),
+    (0, kr.resnext50_e2gc, {"groups": 64}, 24_321_576, None),
+    (0, kr.resnext50_e2gc, {"groups": 32}, 25_028_904, None),
+    (0, kr.resnext50_e2gc, {"groups": 16}, 26_443_560, None),
+    (0, kr.resnext50_e2gc, {"groups": 8}, 29_272_872, None),
+    (0, kr.resnext50_e2gc, {"groups": 4}, 34_931_496, None),
+    (0, kr.resnext50_e2gc, {"groups": 1}, 68_883_240, None),
 ]
 
 
@@ -129,7 +135,7 @@ CIFAR = [
 
 @pytest.mark.parametrize(("depth", "width", "shortcut", "total", "norms"), many(CIFAR))
 def test_cifar_parameters(depth, width, shortcut, total, norms):
-    model = kr.cifar_resnet(depth, width, shortcut)
+    model = kr.cifar_resnet(depth, width, shortcut, scan_blocks=False)
     assert trainable(model) == total
     if norms is not None:
         assert batch_norm_affine(model) == norms
@@ -197,47 +203,116 @@ def test_simclr_features_equal_the_official_networks(depth, width, sk, first, me
     np.testing.assert_allclose([features.mean(), features.std()], [mean, std], rtol=1e-5)
 
 
+@keras.saving.register_keras_serializable("tests")
+class ScaledRelu(keras.layers.ReLU):
+    """A normalisation of one's own."""
+
+
+def custom_norm(channels, apply_act, name, zero_init):
+    assert isinstance(channels, int) and isinstance(zero_init, bool)
+    return ScaledRelu(name=name) if apply_act else keras.layers.Identity(name=name)
+
+
 def small(**options):
     settings = dict(depths=(1, 2, 1, 1), filters=(8, 16, 32, 64), classes=5)
     return kr.resnet(**{**settings, **options})
 
 
+# every value of every option, alone or with what it needs
 OPTIONS = [
-    {},
+    {"depths": (1, 1, 2), "filters": (8, 8, 16)},
     {"block": "basic"},
+    {"width_multiplier": 0.5},
     {"preactivation": True},
-    {"preactivation": True, "block": "basic"},
-    {"stem": "deep", "shortcut": "avg"},
-    {"stem_pool": "conv"},
-    {"stem_pool": "max_ceil"},
-    {"anti_alias": "blur"},
-    {"attention": "eca", "drop_path": 0.2, "drop_block": 0.1, "dropout": 0.5},
-    {"attention": "sk"},
-    {"attention": "sk_simclr", "shortcut": "avg_always", "project_first": True},
+    {"preactivation": True, "block": "basic", "block_dropout": 0.3},
+    {"stride_on": "1x1"},
+    {"stride_on": "last"},
+    {"stem": "deep"},
+    {"stem": "deep", "stem_width": 4},
+    {"stem": "deep", "stem_width": (3, 4, 8)},
+    {"stem": "cifar", "stem_width": 8},
+    {"stem": "none"},
+    *({"stem_pool": pool} for pool in STEM_POOLS),
+    {"shortcut": "avg"},
+    {"shortcut": "avg_always", "project_first": True},
+    {"shortcut": "pad", "stem_width": 8},
     {"shortcut": "pad", "shortcut_pad": "end", "stem_width": 8},
+    {"shortcut": "maxpool_identity", "stride_on": "last", "preactivation": True},
+    {"shortcut_kernel": 3},
+    {"groups": 4, "base_width": 16},
     {"group_size": 4},
-    {"norm_act": "group_norm+silu"},
-    {"norm_act": "batch_norm+leaky_relu"},
-    {"norm_act": "evonorm_s0"},
-    {"norm_act": "evonorm_b0", "preactivation": True},
-    {"norm_act": "evonorm_s0a"},
-    {"output_stride": 8},
-    {"output_stride": 16, "shortcut": "avg"},
-    {"gamma_initializer": "uniform01"},
+    {"reduce_first": 2},
+    {"attention": "se", "se_ratio": 0.25},
+    {"attention": "eca"},
+    {"attention": "sk"},
+    {"attention": "sk", "groups": 2, "base_width": 32, "sk_ratio": 0.25},
+    {"attention": "sk", "group_size": 4},
+    {"attention": "sk_whole", "groups": 2, "base_width": 32},
+    {"attention": "sk_simclr", "sk_ratio": 0.25},
+    {"attention": "sk", "preactivation": True},
+    {"attention": "sk_simclr", "preactivation": True},
+    *({"norm_act": f"batch_norm+{act}"} for act in ("silu", "leaky_relu", "gelu", "none")),
+    *({"norm_act": name} for name in ("group_norm+silu", "frn+tlu", "frn+relu", "none+relu")),
+    {"norm_act": "frn+tlu", "preactivation": True},
+    {"norm_act": custom_norm},
+    *({"norm_act": name} for name in EVONORMS),
+    *({"norm_act": name, "preactivation": True} for name in ("evonorm_b0", "evonorm_s0")),
+    {"norm_epsilon": 1e-3, "norm_momentum": 0.99, "synchronized": True},
     {"zero_init_residual": True},
+    {"anti_alias": "blur"},
+    {"anti_alias": "blur", "block": "basic", "stem_pool": "conv"},
+    {"drop_path": 0.2, "dropout": 0.5},
+    {"drop_block": 0.1, "depths": (1, 1, 1), "filters": (8, 8, 8)},
+    {"use_bias": True},
+    {"use_bias": "unnormalized", "preactivation": True},
+    {"gamma_initializer": "uniform01"},
+    {"dense_init": "normal_0.01"},
+    {"output_stride": 8, "depths": (1, 1, 1), "filters": (8, 8, 8)},
+    {"output_stride": 16, "shortcut": "avg", "depths": (1, 1, 1, 1), "filters": (8, 8, 8, 8)},
+    {"scan_blocks": True, "depths": (1, 3)},
 ]
 
 
-@pytest.mark.release
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: str(options).split(" at ")[0])
 def test_options_train_and_survive_saving(options, tmp_path):
-    model = small(classifier_activation=None, **options)
-    x = np.random.default_rng(0).standard_normal((2, 64, 65, 3)).astype("float32")
-    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    tiny = dict(depths=(1, 2), filters=(8, 16), classifier_activation=None)
+    model = small(**{**tiny, **options})
+    x = np.random.default_rng(0).standard_normal((2, 32, 33, 3)).astype("float32")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(1e-3), loss, run_eagerly=True)
     assert np.isfinite(model.train_on_batch(x, np.array([1, 4])))
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded(x), model(x), rtol=1e-6, atol=1e-6)
+
+
+def test_options_do_what_they_say():
+    def shape(layer, **options):
+        return small(**options).get_layer(layer).kernel.shape
+
+    assert shape("stage1_block1_conv1", reduce_first=2) == (1, 1, 64, 4)
+    assert shape("stage1_block1_conv2", reduce_first=2) == (3, 3, 4, 8)
+    assert shape("stage1_block1_conv2", groups=4, base_width=16) == (3, 3, 2, 8)
+    assert shape("stage2_block1_shortcut_conv", shortcut_kernel=3) == (3, 3, 32, 64)
+    assert shape("stage1_block1_se_fc1", attention="se", se_ratio=0.5) == (1, 1, 32, 16)
+    assert shape("stage1_block1_eca_conv", attention="eca") == (3, 1, 1)
+    assert shape("stem_conv", width_multiplier=0.5) == (7, 7, 3, 32)
+    assert shape("stem_conv3", stem="deep", width_multiplier=2) == (3, 3, 64, 128)
+    zeroed = small(zero_init_residual=True)
+    norms = {x.name: x.gamma.numpy() for x in zeroed.layers if "_norm" in x.name and x.weights}
+    assert all((gamma == 0).all() == name.endswith("norm3") for name, gamma in norms.items())
+    rates = [x.rate for x in small(drop_path=0.2).layers if x.name.endswith("drop_path")]
+    np.testing.assert_allclose(rates, [0.05, 0.1, 0.15, 0.2])
+    for place, layer in [("3x3", "conv2"), ("1x1", "conv1")]:
+        model = small(stride_on=place)
+        assert model.get_layer(f"stage2_block1_{layer}").strides == (2, 2), place
+    assert small(stride_on="last").get_layer("stage2_block2_conv2").strides == (2, 2)
+    blur = small(anti_alias="blur")
+    assert blur.get_layer("stage2_block1_conv2").strides == (1, 1)
+    assert blur.get_layer("stage2_block1_blur").strides == 2
+    epsilon = small(norm_epsilon=1e-3, norm_momentum=0.99).get_layer("stem_norm")
+    assert (epsilon.epsilon, epsilon.momentum) == (1e-3, 0.99)
+    assert not small(norm_act="frn+tlu").non_trainable_weights
 
 
 @pytest.mark.parametrize("side", [224, 225, 32, None])
@@ -305,21 +380,6 @@ def test_channels_first_builds():
     assert features.output_shape == [(None, 32, 17, 16), (None, 256, 3, 2)]
 
 
-@pytest.mark.release
-@pytest.mark.parametrize("depth", [434, 866, 1202])
-def test_very_deep_networks_train_save_and_load(depth, tmp_path):
-    model = kr.cifar_resnet(depth, classifier_activation=None)
-    slow = keras.optimizers.SGD(1e-6)
-    model.compile(slow, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    x = np.random.default_rng(0).standard_normal((2, 32, 32, 3)).astype("float32")
-    assert np.isfinite(model.train_on_batch(x, np.array([1, 4])))
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    expected = model.predict(x, verbose=0)
-    assert np.isfinite(expected).all()
-    np.testing.assert_allclose(loaded.predict(x, verbose=0), expected, rtol=1e-6)
-
-
 def test_nested_runs_of_blocks_are_the_flat_network(monkeypatch):
     options = dict(depths=(3, 2, 2), filters=(4, 8, 16), block="basic", stem="cifar", classes=3)
     flat = kr.resnet(**options)
@@ -354,6 +414,20 @@ def test_nested_runs_of_blocks_are_the_flat_network(monkeypatch):
         ({"use_bias": "always"}, "`use_bias`"),
         ({"block": "basic", "groups": 4}, "groups"),
         ({"dense_init": "zeros"}, "`dense_init`"),
+        ({"attention": "sk", "block": "basic"}, "selective kernels"),
+        ({"attention": "sk", "anti_alias": "blur"}, "Selective kernels take no.*'blur'"),
+        ({"attention": "sk_simclr", "output_stride": 8}, "Selective kernels take no.*8"),
+        ({"attention": "sk", "norm_act": "frn+tlu"}, "Selective kernels need.*frn"),
+        ({"anti_alias": "gauss"}, "`anti_alias`"),
+        ({"scan_blocks": "yes"}, "`scan_blocks`"),
+        ({"norm_act": "batch_norm+other"}, "other"),
+        ({"stem_pool": "avg"}, "`stem_pool`.*max_ceil"),
+        ({"stride_on": "2x2"}, "`stride_on`"),
+        ({"shortcut_pad": "front"}, "`shortcut_pad`"),
+        ({"filters": (8,)}, "`filters` must have one entry"),
+        ({"input_shape": (64, 64, None)}, "known channels"),
+        ({"drop_path": 1.5}, "`rate` must be in"),
+        ({"classes": 2.5}, "`classes`.*2.5"),
         ({"shortcut": "pad"}, "`filters` must be at least the 64 channels"),
     ],
     ids=str,
@@ -378,3 +452,60 @@ def test_bad_cifar_input():
         kr.cifar_resnet(8, shortcut="C")
     with pytest.raises(FileNotFoundError, match=r"no\.safetensors"):
         kr.cifar_resnet(8, weights="no.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("options", "inner"),
+    [
+        ({}, 8),
+        ({"group_size": 4}, 4),
+        ({"groups": 4}, 32),
+        ({"groups": 32}, 4),
+        ({"groups": 1}, 128),
+    ],
+    ids=str,
+)
+def test_groups_of_e2gc(options, inner):
+    model = kr.resnext50_e2gc(**options, depths=(1,), include_top=False)
+    assert model.get_layer("stage1_block1_conv2").kernel.shape == (3, 3, inner, 128)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"group_size": 8, "groups": 32}, "`groups` or `group_size`, not both.*groups=32"),
+        ({"groups": 3}, r"`groups` must divide.*\[1, 2, 4, 8, 16, 32, 64, 128\].*groups=3"),
+        ({"group_size": 3}, "`group_size`.*nearest divisors"),
+    ],
+    ids=str,
+)
+def test_bad_groups_of_e2gc(options, message):
+    with pytest.raises(ValueError, match=message):
+        kr.resnext50_e2gc(**options)
+
+
+def test_factories_share_their_first_arguments():
+    """Those of `keras.applications`, in its order, after what a family needs."""
+    common = (
+        "include_top weights input_tensor input_shape pooling classes classifier_activation name"
+    )
+    for name in kr.models.resnet_variants.__dict__:
+        factory = getattr(kr.models, name, None)
+        if inspect.isfunction(factory) and factory.__module__.endswith("resnet_variants"):
+            parameters = [*inspect.signature(factory).parameters]
+            start = parameters.index("include_top")
+            assert parameters[start : start + 8] == common.split(), name
+            assert all(p in factory.__doc__ for p in parameters), name
+            assert factory.__name__ == name
+
+
+def test_simclr_options():
+    options = dict(include_top=False, input_shape=(32, 32, 3))
+    model = kr.simclr_resnet(18, **options, se_ratio=0.25)
+    assert model.name == "simclr_resnet18" and model.get_layer("stem_conv").strides == (1, 1)
+    assert model.get_layer("stage1_block1_se_fc1").filters == 16
+    assert kr.simclr_resnet50(**options, depths=(1,)).name == "simclr_resnet50"
+    with pytest.raises(ValueError, match="`sk_ratio` or `se_ratio`"):
+        kr.simclr_resnet(50, sk_ratio=1 / 16, se_ratio=0.25)
+    with pytest.raises(ValueError, match="`depth` must be one of"):
+        kr.simclr_resnet(19)

@@ -1,5 +1,6 @@
 """The speaker networks: sizes, padding, inputs, saving, and what they refuse."""
 
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -276,3 +277,17 @@ def test_bad_inputs(inputs, message):
 def test_wrong_number_of_bins_names_both():
     with pytest.raises(ValueError, match=r"(?s)80.*64|64.*80"):
         kr.ecapa_tdnn(**SMALL)(np.zeros((1, 20, 64), "float32"))
+
+
+@pytest.mark.parametrize("name", ["wespeaker", "x_vector", "r_vector"])
+def test_no_warning_of_lost_masks(name):
+    waveforms = np.random.default_rng(0).normal(0, 0.1, (2, 4000)).astype("float32")
+    data = {"inputs": waveforms, "lengths": np.array([4000, 3600])}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*mask")
+        model = NETWORKS[name](frontend="kaldi_fbank", include_top=True, classes=3)
+        model.compile(
+            "sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), run_eagerly=True
+        )
+        model.fit(data, np.array([0, 2]), verbose=0)
+        model.predict(data, verbose=0)
