@@ -5,15 +5,15 @@ import types
 import keras
 
 from keras_resnets.models.conv_norm_act import TORCH_LINEAR, channel_axis
-from keras_resnets.weights import load_weights
+from keras_resnets.weights import imagenet, load_weights
 
 # What published weights were trained on: `(scale * x - mean) / std` of x in 0 to 255, in this order
 # of channels, after a resize to `side / crop_pct` and the crop of the middle.
 _EVAL = {"channel_order": "rgb", "interpolation": "bilinear", "crop_pct": 0.875}
-_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "scale": 1 / 255}
+_IMAGENET = {"mean": imagenet.MEAN, "std": imagenet.DEVIATION, "scale": 1 / 255}
 PREPROCESSING = {
     "torch": {**_IMAGENET, **_EVAL},
-    "caffe": {"mean": (103.939, 116.779, 123.68), "std": (1.0, 1.0, 1.0), "scale": 1.0}
+    "caffe": {"mean": imagenet.CAFFE_MEAN_255, "std": (1.0, 1.0, 1.0), "scale": 1.0}
     | {**_EVAL, "channel_order": "bgr"},
     "tf": {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5), "scale": 1 / 255, **_EVAL},
     "unit": {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "scale": 1 / 255, **_EVAL},

@@ -9,6 +9,8 @@ import math
 import numpy as np
 from keras import ops
 
+from keras_resnets.weights import imagenet
+
 __all__ = [
     "eval_crop",
     "normalize",
@@ -21,10 +23,10 @@ __all__ = [
 # Subtracted and divided by, of RGB in 0 to 255
 MODES = {
     "torch": (
-        255 * np.array([0.485, 0.456, 0.406], "float32"),
-        255 * np.array([0.229, 0.224, 0.225], "float32"),
+        255 * np.array(imagenet.MEAN, "float32"),
+        255 * np.array(imagenet.DEVIATION, "float32"),
     ),
-    "caffe": (np.array([103.939, 116.779, 123.68], "float32"), np.float32(1)),
+    "caffe": (np.array(imagenet.CAFFE_MEAN_255, "float32"), np.float32(1)),
     "tf": (np.float32(127.5), np.float32(127.5)),
     "half": (np.float32(127.5), np.float32(127.5)),
 }

@@ -4,10 +4,11 @@ The latter two are keras.applications' networks, which pad as TensorFlow does: t
 are timm's `tf_...` models.
 """
 
+from keras_resnets.weights import imagenet
 from keras_resnets.weights.layout import TorchLayout
 from keras_resnets.weights.timm import PREFIXES
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+IMAGENET = (imagenet.MEAN, imagenet.DEVIATION)
 
 
 def _mobilenet_v1():
