@@ -11,7 +11,8 @@ VERSION = re.search(
 )[1]
 
 EXTRAS = {
-    "tfds": ["tensorflow-datasets>=4.9"],
+    # It imports importlib_resources, which etils no longer brings along.
+    "tfds": ["tensorflow-datasets>=4.9", "importlib-resources>=6"],
     "audio": ["soundfile>=0.12"],
     "video": ["av>=12"],
     "plot": ["matplotlib>=3.8"],

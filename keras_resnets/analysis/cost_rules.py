@@ -381,6 +381,12 @@ def cosine_head(layer, inputs, outputs):
     return Work(macs, 3 * (size(inputs[0]) + width * centres) + inputs[0][0] * centres)
 
 
+@register_cost(krl.Prototypes)
+def prototypes(layer, inputs, outputs):
+    weights = layer.kernel.shape[0] * layer.num_prototypes
+    return Work(inputs[0][0] * weights, 3 * (size(inputs[0]) + weights))
+
+
 @register_cost(
     krl.EvoNormB0, krl.EvoNormB1, krl.EvoNormB2, krl.EvoNormS0, krl.EvoNormS1, krl.EvoNormS2
 )  # fmt: skip
