@@ -48,7 +48,7 @@ def train(strategy, encoder, rows, ragged=False, loss_scale=False, **kwargs):
         trainer = SpeakerTrainer(
             encoder(), AdditiveAngularMargin(3), weight_decay=0.1, head_weight_decay=0.2, **kwargs
         )
-        optimizer = keras.optimizers.SGD(0.02, momentum=0.9)
+        optimizer = keras.optimizers.SGD(0.005, momentum=0.9)
         if loss_scale:
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         trainer.compile(optimizer)
