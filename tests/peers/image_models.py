@@ -4,6 +4,7 @@ timm imports torchvision, whose compiled operators a torch without a matching bu
 declared here so that the Python part loads.
 """
 
+import contextlib
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,12 +31,10 @@ def _declare_operators():
         *re.findall(r'torchvision::(\w+)"', text),
         *re.findall(r'register_meta\("(\w+)"', text),
     }
-    library = torch.library.Library("torchvision", "DEF")
-    for name in sorted({*names}):
-        try:
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for name in sorted(names):
+        with contextlib.suppress(RuntimeError):  # the operator is there
             library.define(f"{name}(Tensor x) -> Tensor")
-        except RuntimeError:  # the compiled operators are there
-            break
     return library
 
 
