@@ -15,6 +15,7 @@ from keras_resnets.layers.moments import (
     in_dtype_of,
     largest_divisor,
     moving_average,
+    positions_summed,
     unbroadcast,
 )
 
@@ -43,16 +44,18 @@ def bounded(x, left, slope, intercept, scale, offset):
 
     def gradient(dy):
         right = p * x + q
-        d = ops.maximum(m, right)
-        z, k = x / d, a / d
-        dz = dy * z
-        e = dz * k  # what reaches the denominator, but for the sign; at a tie it is the left side's
-        e_right = e * ops.cast(right > m, e.dtype)
+        r = ops.reciprocal(ops.maximum(m, right))
+        dx = dy * r
+        dz = dx * x
+        e = dz * r  # what reaches the denominator, but for sign and scale; at a tie the left side
+        e_right = ops.where(right > m, e, 0)
+        # every factor is the same at all positions: these are summed once
+        e_all, e_own, e_slope = (positions_summed(s, scale) for s in (e, e_right, e_right * x))
         return (
-            dy * k - p * e_right,
-            unbroadcast(e_right - e, left),
-            -unbroadcast(e_right * x, slope),
-            -unbroadcast(e_right, intercept),
+            (dx - p * e_right) * a,
+            unbroadcast(scale * (e_own - e_all), left),
+            -unbroadcast(scale * e_slope, slope),
+            -unbroadcast(scale * e_own, intercept),
             unbroadcast(dz, scale),
             unbroadcast(dy, offset),
         )

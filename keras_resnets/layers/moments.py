@@ -33,6 +33,12 @@ def unbroadcast(x, like):
     return ops.cast(ops.sum(upcast(x), axes, keepdims=True), like.dtype)
 
 
+def positions_summed(x, like):
+    """The sum of `x`, in float32, over all axes but the first on which `like` was broadcast."""
+    axes = [axis for axis, size in enumerate(like.shape) if size == 1 and axis]
+    return ops.sum(upcast(x), axes, keepdims=True)
+
+
 def channel_moments(x, axis):
     """Mean and variance over all axes but the first and `axis`."""
     axes = [i for i in range(1, len(x.shape)) if i != axis % len(x.shape)]
@@ -40,9 +46,8 @@ def channel_moments(x, axis):
     @fast_gradient
     def moments(x):
         wide = upcast(x)
-        mean = ops.mean(wide, axes, keepdims=True)
-        # E[x^2] - E[x]^2 would save a pass and lose the variance beside a large mean.
-        variance = ops.mean(ops.square(wide - mean), axes, keepdims=True)
+        # Two passes: E[x^2] - E[x]^2 would save one and lose the variance beside a large mean.
+        mean, variance = ops.moments(wide, axes, keepdims=True)
 
         def gradient(d_mean, d_variance):
             share = ops.cast(ops.size(mean), wide.dtype) / ops.cast(ops.size(x), wide.dtype)
