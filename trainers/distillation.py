@@ -1,12 +1,10 @@
 """Distillation: a student learns a teacher's answers, with labels or without."""
 
-import warnings
-
 import keras
 import tensorflow as tf
 
 from keras_resnets.losses import soft_cross_entropy
-from trainers.replicas import global_mean
+from trainers.replicas import global_mean, jit_without_replicas
 from trainers.teachers import Teachers, ends_in_probabilities, to_logits
 
 
@@ -19,8 +17,10 @@ class Distillation(keras.Model):
 
     figures = ()
 
-    def __init__(self, student, teachers, activation="softmax", **kwargs):
+    def __init__(self, student, teachers, temperature=1.0, activation="softmax", **kwargs):
         super().__init__(**kwargs)
+        if not temperature > 0:
+            raise ValueError(f"`temperature` must be positive. Received: temperature={temperature}")
         if teachers.classes not in (None, student.output_shape[-1]):
             raise ValueError(
                 "Teacher and student must have the same classes. Received: "
@@ -28,6 +28,7 @@ class Distillation(keras.Model):
             )
         self.student = student
         self.teachers = teachers
+        self.temperature = temperature
         self.activation = activation
         self.student_logits = not ends_in_probabilities(student)
         self.means = {name: keras.metrics.Mean(name) for name in self.figures}
@@ -47,9 +48,7 @@ class Distillation(keras.Model):
             jit_compile: as in Keras; with several replicas it is switched off with a warning.
             **kwargs: as in Keras.
         """
-        if self.distribute_strategy.num_replicas_in_sync > 1 and jit_compile is True:
-            warnings.warn("`jit_compile=True` is ignored with several replicas.", stacklevel=2)
-            jit_compile = False
+        jit_compile = jit_without_replicas(self, jit_compile)
         super().compile(optimizer=optimizer, metrics=metrics, jit_compile=jit_compile, **kwargs)
         if loss is None:
             kind = keras.losses.SparseCategoricalCrossentropy
@@ -190,15 +189,12 @@ class Distiller(Distillation):
         from_logits="auto",
         **kwargs,
     ):
-        if not temperature > 0:
-            raise ValueError(f"`temperature` must be positive. Received: temperature={temperature}")
         if not 0 <= alpha <= 1:
             raise ValueError(f"`alpha` must be in [0, 1]. Received: alpha={alpha}")
         teachers = Teachers(
             teacher, teacher_input, teacher_weights, ensemble, activation, from_logits
         )
-        super().__init__(student, teachers, activation, **kwargs)
-        self.temperature = temperature
+        super().__init__(student, teachers, temperature, activation, **kwargs)
         self.alpha = alpha
         self.scale_by_temperature_squared = scale_by_temperature_squared
 

@@ -3,12 +3,12 @@
 import keras
 import tensorflow as tf
 
+from keras_resnets.models.conv_norm_act import TORCH_LINEAR
 from trainers.distillation import Distillation, row_weights
 from trainers.replicas import global_mean
 from trainers.teachers import Teachers
 
 MODES = ("joint", "adversarial", "detached")
-TORCH_LINEAR = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
 def default_discriminator(classes, final_relu=True):
@@ -129,8 +129,6 @@ class MEALV2(Distillation):
                 f"`discriminator_mode` must be one of {MODES}. "
                 f"Received: discriminator_mode={discriminator_mode!r}"
             )
-        if not temperature > 0:
-            raise ValueError(f"`temperature` must be positive. Received: temperature={temperature}")
         for name, value in (
             ("discriminator_weight", discriminator_weight),
             ("label_weight", label_weight),
@@ -140,7 +138,7 @@ class MEALV2(Distillation):
         teachers = Teachers(
             teachers, teacher_input, teacher_weights, ensemble, activation, from_logits
         )
-        super().__init__(student, teachers, activation, **kwargs)
+        super().__init__(student, teachers, temperature, activation, **kwargs)
         if discriminator == "default":
             discriminator = default_discriminator(student.output_shape[-1])
         self.discriminator = discriminator
@@ -149,7 +147,6 @@ class MEALV2(Distillation):
         self.discriminator_optimizer = discriminator_optimizer and keras.optimizers.get(
             discriminator_optimizer
         )
-        self.temperature = temperature
         self.label_loss = label_loss and keras.losses.get(label_loss)
         self.label_weight = label_weight
         self.mix = mix

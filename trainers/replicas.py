@@ -1,6 +1,24 @@
 """What a trainer's step needs to mean the same on one device and on several replicas."""
 
+import warnings
+
+import keras
 import tensorflow as tf
+
+
+def synchronize_batch_norm(trainer):
+    """Every `BatchNormalization` inside takes its statistics of the global batch."""
+    for layer in trainer._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
+
+
+def jit_without_replicas(trainer, jit_compile):
+    """`jit_compile`, switched off with a warning under several replicas: Keras cannot."""
+    if trainer.distribute_strategy.num_replicas_in_sync > 1 and jit_compile is True:
+        warnings.warn("`jit_compile=True` is ignored with several replicas.", stacklevel=3)
+        return False
+    return jit_compile
 
 
 def share_of_global_batch(rows):

@@ -5,7 +5,7 @@ import warnings
 import keras
 import tensorflow as tf
 
-from trainers.replicas import global_mean
+from trainers.replicas import global_mean, jit_without_replicas
 
 
 class SelfSupervised(keras.Model):
@@ -67,9 +67,7 @@ class SelfSupervised(keras.Model):
             jit_compile: as in Keras; with several replicas it is switched off with a warning.
             **kwargs: as in Keras.
         """
-        if self.distribute_strategy.num_replicas_in_sync > 1 and jit_compile is True:
-            warnings.warn("`jit_compile=True` is ignored with several replicas.", stacklevel=2)
-            jit_compile = False
+        jit_compile = jit_without_replicas(self, jit_compile)
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
         # Not Keras' business: under a strategy it would try this loss on the views themselves.
         self.loss = self.default_loss() if loss is None else loss

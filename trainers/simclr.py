@@ -8,7 +8,7 @@ from keras_resnets.layers import BatchNorm2D, ProjectionHead
 from keras_resnets.losses import NTXent
 from keras_resnets.losses.nt_xent import unit_rows
 from trainers.queue import EmbeddingQueue
-from trainers.replicas import assign_everywhere
+from trainers.replicas import assign_everywhere, synchronize_batch_norm
 from trainers.self_supervised import SelfSupervised, view_major
 
 FROZEN = ("stem", "stage1", "stage2", "stage3", "stage4")
@@ -93,9 +93,7 @@ class SimCLR(SelfSupervised):
         if not projection_head.built:
             projection_head.build(backbone.output_shape)
         if synchronized_bn:
-            for layer in self._flatten_layers():
-                if isinstance(layer, keras.layers.BatchNormalization):
-                    layer.synchronized = True
+            synchronize_batch_norm(self)
         if memory_size:
             self._build_memory()
         self.built = True
@@ -106,16 +104,9 @@ class SimCLR(SelfSupervised):
         self.key_head = type(self.projection_head).from_config(self.projection_head.get_config())
         self.key_head.build(self.backbone.output_shape)
         self.key_head.set_weights(self.projection_head.get_weights())
-        self.averaged = [
-            (query.trainable_variables, key.trainable_variables)
-            for query, key in (
-                (self.backbone, self.key_backbone),
-                (self.projection_head, self.key_head),
-            )
-        ]
-        self.averaged = [
-            (q, k) for queries, keys in self.averaged for q, k in zip(queries, keys, strict=True)
-        ]
+        queries = self.backbone.trainable_variables + self.projection_head.trainable_variables
+        keys = self.key_backbone.trainable_variables + self.key_head.trainable_variables
+        self.averaged = list(zip(queries, keys, strict=True))
         # frozen variables, not frozen layers: these would use their moving statistics
         for _, key in self.averaged:
             key.trainable = False

@@ -1,13 +1,16 @@
 """Training of speaker embeddings: an encoder, a margin head, two weight decays."""
 
-import warnings
-
 import keras
 import tensorflow as tf
 
 from keras_resnets.layers import CepstralMeanNormalization, FrameMask, front_end
 from trainers.recipes import ECAPA_LARGE_MARGIN
-from trainers.replicas import share_of_global_batch, update_loss
+from trainers.replicas import (
+    jit_without_replicas,
+    share_of_global_batch,
+    synchronize_batch_norm,
+    update_loss,
+)
 from trainers.speech_data import augment_by_place, split_lengths
 from trainers.weight_decay import SCOPES, apply_gradients, decay_rates
 
@@ -104,9 +107,7 @@ class SpeakerTrainer(keras.Model):
         self.sync_batch_norm = sync_batch_norm
         self.debug_labels = debug_labels
         if sync_batch_norm:
-            for layer in self._flatten_layers():
-                if isinstance(layer, keras.layers.BatchNormalization):
-                    layer.synchronized = True
+            synchronize_batch_norm(self)
         if encoder.built:
             if not head.built:
                 head.build(encoder.output_shape)
@@ -157,9 +158,7 @@ class SpeakerTrainer(keras.Model):
                     "cannot. Received: gradient_accumulation_steps="
                     f"{inner.gradient_accumulation_steps}"
                 )
-            if jit_compile is True:
-                warnings.warn("`jit_compile=True` is ignored with several replicas.", stacklevel=2)
-                jit_compile = False
+            jit_compile = jit_without_replicas(self, jit_compile)
         super().compile(
             optimizer=optimizer,
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)

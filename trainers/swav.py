@@ -9,11 +9,10 @@ from keras_resnets.collectives import cross_replica_concat, replica_count, repli
 from keras_resnets.layers import ProjectionHead, Prototypes
 from keras_resnets.losses import SwAVLoss
 from keras_resnets.losses.nt_xent import unit_rows
+from keras_resnets.models.conv_norm_act import TORCH_LINEAR
 from trainers.queue import EmbeddingQueue
-from trainers.replicas import assign_everywhere
+from trainers.replicas import assign_everywhere, synchronize_batch_norm
 from trainers.self_supervised import SelfSupervised, view_major
-
-TORCH_LINEAR = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
 @keras.saving.register_keras_serializable("keras_resnets")
@@ -115,9 +114,7 @@ class SwAV(SelfSupervised):
             for i in range(len(self.crops_for_assign) if queue_length else 0)
         ]
         if synchronized_bn:
-            for layer in self._flatten_layers():
-                if isinstance(layer, keras.layers.BatchNormalization):
-                    layer.synchronized = True
+            synchronize_batch_norm(self)
         self.built = True
 
     def default_loss(self):
@@ -134,9 +131,7 @@ class SwAV(SelfSupervised):
             )
 
     def before_step(self):
-        kernel = tf.convert_to_tensor(self.prototypes.kernel)
-        unit = kernel / tf.maximum(tf.norm(kernel, axis=0, keepdims=True), 1e-12)
-        assign_everywhere([self.prototypes.kernel], [unit])
+        assign_everywhere([self.prototypes.kernel], [self.prototypes.unit_kernel()])
         if self.freeze_prototypes_steps:
             self.held = [tf.convert_to_tensor(v) for v in self.prototype_variables()]
 

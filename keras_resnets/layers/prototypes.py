@@ -58,16 +58,19 @@ class Prototypes(keras.layers.Layer):
             name="kernel",
         )
 
+    def unit_kernel(self):
+        """The prototypes, brought to length one."""
+        return unit(ops.convert_to_tensor(self.kernel), axis=0)
+
     def normalize(self):
         """Bring the prototypes to length one in place."""
-        self.kernel.assign(unit(ops.convert_to_tensor(self.kernel), axis=0))
+        self.kernel.assign(self.unit_kernel())
 
     def call(self, inputs, training=False):
         inputs = ops.cast(inputs, "float32")
         if self.normalize_inputs:
             inputs = unit(inputs, axis=-1)
-        kernel = ops.convert_to_tensor(self.kernel)
-        return inputs @ (kernel if training else unit(kernel, axis=0))
+        return inputs @ (ops.convert_to_tensor(self.kernel) if training else self.unit_kernel())
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.num_prototypes)

@@ -20,9 +20,6 @@ def test_two_replicas_train_as_one_device_does():
     result = json.loads(run.stdout.splitlines()[-1])
     assert len(result) == 4
     for name, (one, two) in result.items():
-        np.testing.assert_allclose(two["loss"][0], one["loss"][0], rtol=1e-5, err_msg=name)
-        for key in one:  # later steps magnify the rounding of the first
+        for key in one:
             assert np.all(np.isfinite(two[key])), name
-            np.testing.assert_allclose(
-                two[key], one[key], rtol=1e-4, atol=1e-6, err_msg=f"{name}: {key}"
-            )
+            np.testing.assert_allclose(two[key], one[key], rtol=1e-5, err_msg=f"{name}: {key}")

@@ -238,10 +238,9 @@ def test_two_replicas_train_as_one_device_does(replicated):
     """SimCLR and SwAV: losses, weights, queues, statistics after six steps."""
     assert len(replicated) == 6
     for name, (one, two) in replicated.items():
-        np.testing.assert_allclose(two["loss"][0], one["loss"][0], rtol=1e-5, err_msg=name)
-        for key in ("loss", "probe_loss", "test"):  # SwAV's codes magnify the rounding
-            np.testing.assert_allclose(two[key], one[key], rtol=1e-4, err_msg=f"{name}: {key}")
-        np.testing.assert_allclose(two["weights"], one["weights"], atol=1e-3, err_msg=name)
+        for key in ("loss", "probe_loss", "test"):
+            np.testing.assert_allclose(two[key], one[key], rtol=1e-5, err_msg=f"{name}: {key}")
+        np.testing.assert_allclose(two["weights"], one["weights"], atol=5e-4, err_msg=name)
 
 
 def test_bad_input():
