@@ -29,6 +29,11 @@ MODES = {
     "caffe": (np.array(imagenet.CAFFE_MEAN_255, "float32"), np.float32(1)),
     "tf": (np.float32(127.5), np.float32(127.5)),
     "half": (np.float32(127.5), np.float32(127.5)),
+    "swav": (
+        255 * np.array(imagenet.MEAN, "float32"),
+        255 * np.array(imagenet.SWAV_DEVIATION, "float32"),
+    ),
+    "unit": (np.float32(0), np.float32(255)),
 }
 
 
@@ -36,11 +41,13 @@ def preprocess_input(x, mode="torch"):
     """Images as the authors of published weights feed them to their networks.
 
     Args:
-        x: array or tensor `(..., 3)` of RGB in 0 to 255.
+        x: array or tensor `(..., 3)` of RGB in 0 to 255; the modes without a mean for each channel
+            take any number of channels.
         mode: `"torch"`: ImageNet's mean and deviation (torchvision, timm); `"caffe"`: BGR minus
             their means (`keras.applications` ResNet v1, VGG); `"tf"`: to [-1, 1]
             (`keras.applications` ResNet v2, MobileNet); `"half"`: the same numbers, as timm calls
-            them (ResNet v2, BiT).
+            them (ResNet v2, BiT); `"swav"`: SwAV's, whose deviation of red is 0.228; `"unit"`: to
+            [0, 1] (SimCLR).
 
     Returns:
         float32, of the shape of `x`; an array of an array, a tensor of a tensor.
@@ -57,7 +64,7 @@ def preprocess_input(x, mode="torch"):
     """
     if mode not in MODES:
         raise ValueError(f"`mode` must be one of {[*MODES]}. Received: mode={mode!r}")
-    if x.shape[-1] != 3:
+    if mode not in ("tf", "half", "unit") and x.shape[-1] != 3:
         raise ValueError(f"`x` must be RGB, (..., 3). Received: x.shape={tuple(x.shape)}")
     if mode == "caffe":
         x = (np if isinstance(x, np.ndarray) else ops).flip(x, -1)
