@@ -175,7 +175,7 @@ def test_rates_that_follow_the_batch():
     for step, expected in ((0, 0.0), (5, 2.4), (10, 4.8), (55, 2.4), (100, 0.0)):
         for schedule in (linear, root, WarmupCosine.from_config(root.get_config())):
             assert float(schedule(step)) == pytest.approx(expected, abs=1e-6)
-    with pytest.raises(ValueError, match="`scaling` must be one of.*'cubic'"):
+    with pytest.raises(ValueError, match=r"`scaling` must be one of.*'cubic'"):
         WarmupCosine(0.3, 100, batch_size=8, scaling="cubic")
     with pytest.raises(ValueError, match="`batch_size` must be an integer >= 1"):
         WarmupCosine(0.3, 100, batch_size=0)

@@ -96,6 +96,6 @@ def test_swavs_new_layer_learns_faster():
 
 def test_decay_needs_an_optimizer_that_has_it():
     recipe = recipes.SIMCLR_SMALL.replace(weight_decay=1e-4)
-    with pytest.raises(ValueError, match="`weight_decay` of a SimCLRRecipe needs.*'lars'"):
+    with pytest.raises(ValueError, match=r"`weight_decay` of a SimCLRRecipe needs.*'lars'"):
         recipe.compile(recipe.build_trainer(backbone()), 10)
     assert isinstance(recipe.replace(optimizer="lars").build_optimizer(10), LARS)
