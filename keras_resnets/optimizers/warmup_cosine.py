@@ -21,6 +21,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         warmup_steps: Steps of the warm-up; 0 for none.
         start: Rate of step 0, if there is a warm-up.
         end: Rate at the end.
+        every: Steps from one change of the rate to the next: an epoch's, for a staircase.
         name: Name of the schedule.
 
     Raises:
@@ -38,7 +39,16 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
     - Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017, eq. 5.
     """
 
-    def __init__(self, peak, total_steps, warmup_steps=0, start=0.0, end=0.0, name="WarmupCosine"):
+    def __init__(
+        self,
+        peak,
+        total_steps,
+        warmup_steps=0,
+        start=0.0,
+        end=0.0,
+        every=1,
+        name="WarmupCosine",
+    ):
         super().__init__()
         self.peak = rate("peak", peak)
         self.total_steps = count("total_steps", total_steps)
@@ -50,10 +60,11 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
             )
         self.start = rate("start", start)
         self.end = rate("end", end)
+        self.every = count("every", every)
         self.name = name
 
     def __call__(self, step):
-        step = integer_step(step)
+        step = integer_step(step) // self.every * self.every
         decay_steps = self.total_steps - self.warmup_steps
         decayed = ops.clip(step - self.warmup_steps, 0, decay_steps)
         angle = ops.cast(decayed, "float32") * (math.pi / decay_steps)
@@ -71,5 +82,6 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
             "warmup_steps": self.warmup_steps,
             "start": self.start,
             "end": self.end,
+            "every": self.every,
             "name": self.name,
         }
