@@ -1,9 +1,15 @@
 """Training algorithms: `keras.Model` subclasses with their own step, recipes, callbacks."""
 
 from trainers import recipes
-from trainers.callbacks import EnergyLogger, MarginSchedule, VerificationCallback
+from trainers.callbacks import (
+    CollapseMonitor,
+    EnergyLogger,
+    KNNCallback,
+    MarginSchedule,
+    VerificationCallback,
+)
 from trainers.distillation import Distiller
-from trainers.evaluation import embed_trials
+from trainers.evaluation import LinearProbe, embed_trials
 from trainers.image_data import ImageBatches
 from trainers.meal import MEALV2, CutMix, default_discriminator
 from trainers.partial import PartialTrainer, RandomMask, TrainOnly, train_only
@@ -13,10 +19,13 @@ from trainers.speaker import SpeakerTrainer
 from trainers.swav import SwAV
 
 __all__ = [
+    "CollapseMonitor",
     "CutMix",
     "Distiller",
     "EnergyLogger",
     "ImageBatches",
+    "KNNCallback",
+    "LinearProbe",
     "MEALV2",
     "MarginSchedule",
     "PartialTrainer",

@@ -7,7 +7,7 @@ import keras
 
 from keras_resnets.layers import AdditiveAngularMargin
 from keras_resnets.optimizers import LARS, CyclicalLearningRate, PiecewiseEpochs, WarmupCosine
-from trainers.callbacks import MarginSchedule
+from trainers.callbacks.margin import MarginSchedule
 from trainers.schedules import WarmupDecay
 
 SCHEDULES = ("constant", "cyclical", "cosine", "exponential", "linear", "per_epoch", "piecewise")

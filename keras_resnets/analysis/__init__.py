@@ -3,6 +3,7 @@
 from keras_resnets.analysis.cost import cost
 from keras_resnets.analysis.cost_rules import register_cost
 from keras_resnets.analysis.energy import DeviceProfile, device_profile
+from keras_resnets.analysis.features import FeatureExtractor
 from keras_resnets.analysis.gamma import (
     DisabledActivations,
     GammaReport,
@@ -31,6 +32,7 @@ __all__ = [
     "ConvSpec",
     "CostReport",
     "DeviceProfile",
+    "FeatureExtractor",
     "LayerCost",
     "Measurement",
     "Table",

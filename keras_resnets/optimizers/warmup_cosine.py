@@ -26,6 +26,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         batch_size: Global batch size, if `peak` is scaled by it; `start` and `end` are not.
         scaling: `"linear"`: the rate is `peak * batch_size / 256`; `"sqrt"`:
             `peak * sqrt(batch_size)`.
+        every: Steps from one change of the rate to the next: an epoch's, for a staircase.
         name: Name of the schedule.
 
     Raises:
@@ -58,6 +59,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         end=0.0,
         batch_size=None,
         scaling="linear",
+        every=1,
         name="WarmupCosine",
     ):
         super().__init__()
@@ -80,10 +82,11 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
             self.highest *= SCALINGS[scaling](self.batch_size)
         self.start = rate("start", start)
         self.end = rate("end", end)
+        self.every = count("every", every)
         self.name = name
 
     def __call__(self, step):
-        step = integer_step(step)
+        step = integer_step(step) // self.every * self.every
         decay_steps = self.total_steps - self.warmup_steps
         decayed = ops.clip(step - self.warmup_steps, 0, decay_steps)
         angle = ops.cast(decayed, "float32") * (math.pi / decay_steps)
@@ -103,5 +106,6 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
             "end": self.end,
             "batch_size": self.batch_size,
             "scaling": self.scaling,
+            "every": self.every,
             "name": self.name,
         }
