@@ -177,3 +177,51 @@ SWAV_FINETUNE_10PCT = SWAV_FINETUNE_1PCT.replace(
     optimizer_args={"exclude": (".*",), "multipliers": {"predictions": 20.0}},
     learning_rate=0.01,
 )
+
+SIMCLR_V2_FINETUNE_SMALL = FineTuneRecipe(
+    name="simclr_v2_finetune_small",
+    source="this package: CPU minutes on a few hundred small images",
+    data="a tenth of the labels of cifar10 or fashion_sample",
+    batch_size=64,
+    epochs=30,
+    optimizer="sgd",
+    optimizer_args={"momentum": 0.9},
+    learning_rate=0.05,
+    schedule="cosine",
+    normalization="unit",
+)
+
+SIMCLR_V2_DISTILL_SMALL = DistillRecipe(
+    name="simclr_v2_distill_small",
+    source="this package: CPU minutes on a few thousand small images",
+    data="cifar10 or fashion_sample without labels",
+    batch_size=128,
+    epochs=10,
+    optimizer="sgd",
+    optimizer_args={"momentum": 0.9},
+    learning_rate=0.1,
+    schedule="cosine",
+    warmup=1,
+    normalization="unit",
+)
+
+SWAV_SMALL = SwAVRecipe(
+    name="swav_small",
+    source="this package: CPU minutes on a few thousand small images",
+    data="cifar10 or fashion_sample",
+    batch_size=256,
+    epochs=10,
+    optimizer="sgd",
+    optimizer_args={"momentum": 0.9},
+    learning_rate=0.2,
+    schedule="cosine",
+    sizes=(32, 16),
+    counts=(2, 4),
+    areas=((0.3, 1.0), (0.1, 0.3)),
+    color_strength=0.5,
+    blur=False,
+    normalized=False,
+    projection_dim=64,
+    hidden_dim=256,
+    num_prototypes=100,
+)
