@@ -11,6 +11,7 @@ from trainers.partial import PartialTrainer
 
 STEPS_AT_ONCE = 16  # a step is so small that Keras' own time for it would be half of all
 
+
 class LinearScore(NamedTuple):
     """How a linear classifier did on the test data.
 
