@@ -7,6 +7,7 @@ from keras_resnets.collectives import cross_replica_concat
 from keras_resnets.layers import ProjectionHead
 from keras_resnets.losses import NTXent
 from keras_resnets.losses.nt_xent import unit_rows
+from keras_resnets.weights import from_simclr_checkpoint
 from trainers.queue import EmbeddingQueue
 from trainers.replicas import assign_everywhere, synchronize_batch_norm
 from trainers.self_supervised import SelfSupervised, view_major
@@ -99,10 +100,9 @@ class SimCLR(SelfSupervised):
 
     def _build_memory(self):
         self.key_backbone = keras.models.clone_model(self.backbone)
-        self.key_backbone.set_weights(self.backbone.get_weights())
         self.key_head = type(self.projection_head).from_config(self.projection_head.get_config())
         self.key_head.build(self.backbone.output_shape)
-        self.key_head.set_weights(self.projection_head.get_weights())
+        self._copy_to_keys()
         queries = self.backbone.trainable_variables + self.projection_head.trainable_variables
         keys = self.key_backbone.trainable_variables + self.key_head.trainable_variables
         self.averaged = list(zip(queries, keys, strict=True))
@@ -111,6 +111,30 @@ class SimCLR(SelfSupervised):
             key.trainable = False
         width = self.projection_head.compute_output_shape(self.backbone.output_shape)[-1]
         self.queue = EmbeddingQueue(self.memory_size, width, name="queue")
+
+    def _copy_to_keys(self):
+        self.key_backbone.set_weights(self.backbone.get_weights())
+        self.key_head.set_weights(self.projection_head.get_weights())
+
+    def load_pretrained(self, source, strict=True):
+        """Load a checkpoint of google-research/simclr: the backbone and the projection head.
+
+        The momentum encoder, where there is a memory, starts from the same weights.
+
+        Args:
+            source, strict: as in `keras_resnets.weights.from_simclr_checkpoint`.
+
+        Returns:
+            A `Report`, as that gives it.
+
+        Raises:
+            FileNotFoundError, ValueError: as that does; no weight has changed.
+        """
+        parts = [self.backbone, self.projection_head]
+        report = from_simclr_checkpoint(parts, source, strict)
+        if self.memory_size:
+            self._copy_to_keys()
+        return report
 
     def default_loss(self):
         return NTXent()

@@ -25,6 +25,7 @@ from keras_resnets.analysis.measure import Measurement, measure
 from keras_resnets.analysis.meters import find_meter
 from keras_resnets.analysis.prune import prune_zero_features
 from keras_resnets.analysis.report import CostReport, LayerCost
+from keras_resnets.analysis.representation import RepresentationHealth, representation_health
 from keras_resnets.analysis.table import Table
 from keras_resnets.analysis.work import ConvSpec, Work
 
@@ -35,6 +36,7 @@ __all__ = [
     "FeatureExtractor",
     "LayerCost",
     "Measurement",
+    "RepresentationHealth",
     "Table",
     "Work",
     "arithmetic_intensity",
@@ -46,6 +48,7 @@ __all__ = [
     "measure",
     "optimum_group_size",
     "register_cost",
+    "representation_health",
     "sweep_group_sizes",
     "traffic_coefficients",
     "DisabledActivations",

@@ -87,19 +87,26 @@ def knn_evaluate(features, labels, queries, query_labels, k=(20, 200), temperatu
 
 def check_labelled(name, features, labels):
     """Finite float32 features (N, D) and flat integer labels (N,), as arrays."""
-    features = np.asarray(features, "float32")
-    labels = np.asarray(labels).reshape(-1)
-    if features.ndim != 2 or not len(features) or len(features) != len(labels):
+    features, labels = check_features(name, features), np.asarray(labels).reshape(-1)
+    if len(features) != len(labels):
         raise ValueError(
-            f"`{name}` must be of shape (examples, width) with one label each. "
-            f"Received: {features.shape} and {len(labels)} labels"
+            f"`{name}` must have one label each. "
+            f"Received: {len(features)} examples and {len(labels)} labels"
         )
     if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
         raise ValueError(f"Labels must be integers >= 0. Received: {labels[:5]} for `{name}`")
+    return features, labels
+
+
+def check_features(name, features):
+    """Finite float32 features (N, D), as an array."""
+    features = np.asarray(features, "float32")
+    if features.ndim != 2 or not len(features):
+        raise ValueError(f"`{name}` must be of shape (examples, width). Received: {features.shape}")
     if not np.all(np.isfinite(features)):
         row = int(np.argmin(np.isfinite(features).all(1)))
         raise ValueError(f"`{name}` must be finite. Received: row {row} is not")
-    return features, labels
+    return features
 
 
 def unit_rows(features):
