@@ -10,17 +10,15 @@ and not run again, and a pretraining that was interrupted goes on; `--restart` b
 """
 
 import argparse
-import json
 import re
 from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 import keras_resnets as kr
 import trainers
-from keras_resnets.analysis import FeatureExtractor, Table
+from keras_resnets.analysis import FeatureExtractor, Runs, Table, plot_spread, spread
 from keras_resnets.files import write_whole
 from trainers import recipes
 
@@ -34,16 +32,15 @@ IMAGENET = (
     recipes.SIMCLR_V2_FINETUNE_10PCT,
     recipes.SIMCLR_V2_DISTILL,
 )
-ROWS = {
-    "untrained neighbours": "nearest neighbours of untrained features",
-    "neighbours": "nearest neighbours of pretrained features",
-    "labels only": "teacher's network, labels only",
-    "from features": "pretrained, fine-tuned from the features",
-    "from layer 1": "pretrained, fine-tuned from the head's layer 1: the teacher",
-    "student, labels only": "student, labels only",
-    "student, labelled images": "student, distilled on the labelled images",
-    "student, all images": "student, distilled on all images",
-}
+UNTRAINED = "nearest neighbours of untrained features"
+NEIGHBOURS = "nearest neighbours of pretrained features"
+LABELS = "teacher's network, labels only"
+FEATURES = "pretrained, fine-tuned from the features"
+MIDDLE = "pretrained, fine-tuned from layer 1: the teacher"
+STUDENT_LABELS = "student, labels only"
+STUDENT_FEW = "student, distilled on the labelled images"
+STUDENT = "student, distilled on all images"
+ROWS = (UNTRAINED, NEIGHBOURS, LABELS, FEATURES, MIDDLE, STUDENT_LABELS, STUDENT_FEW, STUDENT)
 
 
 def main():
@@ -51,15 +48,12 @@ def main():
     data = kr.datasets.load(args.data)
     output = Path(args.output)
     output.mkdir(parents=True, exist_ok=True)
-    path = output / "runs.json"
-    runs = json.loads(path.read_text()) if path.exists() and not args.restart else {}
+    runs = Runs(output / "runs.json", setting(args), args.restart)
     for seed in range(args.seed, args.seed + args.seeds):
-        if str(seed) not in runs:
+        if not runs.has(seed, STUDENT):
             print(f"\nSeed {seed}")
-            runs[str(seed)] = run(args, data, seed, output)
-            with write_whole(path) as place:
-                place.write_text(json.dumps(runs, indent=1), encoding="utf-8")
-    report(list(runs.values()), args, output)
+            run(args, data, seed, output, runs)
+    report(runs, output)
 
 
 def parse():
@@ -82,8 +76,17 @@ def parse():
     return args
 
 
-def run(args, data, seed, output):
-    """All steps with one seed: the test accuracy of each."""
+def setting(args):
+    """What the runs in a folder have in common."""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {getattr(args, name)}"
+        for name in ("data", "labelled", "labels", "teacher", "student", "epochs", "batch_size")
+        if getattr(args, name)
+    )
+
+
+def run(args, data, seed, output, runs):
+    """All steps with one seed; the test accuracy of each goes into `runs`."""
     keras.utils.set_random_seed(seed)
     small = hasattr(data, "x_train")
     pretrain, fine_tune, distil = (r.replace(seed=seed) for r in (SMALL if small else IMAGENET))
@@ -94,6 +97,7 @@ def run(args, data, seed, output):
     if args.short:
         fine_tune, distil = fine_tune.shortened(2), distil.shortened(1)
     labelled = kr.datasets.load(args.labelled) if args.labelled else known(data, args.labels, seed)
+    fine_tune = at_most(fine_tune, labelled)
     few = trainers.ImageBatches(labelled, fine_tune)
     every = trainers.ImageBatches(data, distil)
     build = small_network if small else imagenet_network
@@ -101,39 +105,36 @@ def run(args, data, seed, output):
     student = args.student or ("8x8" if small else "50x1")
 
     def classifier(name):
-        return build(name, few.image_shape, classes=few.classes)
+        return build(name, few.image_shape, few.classes)
 
-    scores = {}
     backbone = build(teacher, every.image_shape)
-    scores["untrained neighbours"] = neighbours(backbone, every)
+    runs.put(seed, UNTRAINED, neighbours(backbone, every))
     print("1. Pretraining without labels")
     simclr = contrast(pretrain, backbone, data, output / f"pretraining_{seed}.npz", args.restart)
-    scores["neighbours"] = neighbours(backbone, every)
-    state = backbone.get_weights()
+    runs.put(seed, NEIGHBOURS, neighbours(backbone, every))
+    pretrained = backbone.get_weights()
 
     print(f"2. Fine-tuning on {few.examples} labelled images")
-    plain = classifier(teacher)
-    scores["labels only"] = fit(fine_tune, plain, few)
-    tuned = fine_tune.replace(from_layer=0).build_trainer(simclr, few.classes)
-    scores["from features"] = fit(fine_tune, tuned, few)
-    backbone.set_weights(state)
+    runs.put(seed, LABELS, fit(fine_tune, classifier(teacher), few))
+    features = fine_tune.replace(from_layer=0).build_trainer(simclr, few.classes)
+    runs.put(seed, FEATURES, fit(fine_tune, features, few))
+    backbone.set_weights(pretrained)
     tuned = fine_tune.build_trainer(simclr, few.classes)
-    scores["from layer 1"] = fit(fine_tune, tuned, few)
+    runs.put(seed, MIDDLE, fit(fine_tune, tuned, few))
 
     print("3. Distillation")
-    scores["student, labels only"] = fit(fine_tune, classifier(student), few)
-    for name, batches in (("labelled images", few), ("all images", every)):
+    runs.put(seed, STUDENT_LABELS, fit(fine_tune, classifier(student), few))
+    labelled = trainers.ImageBatches(labelled, at_most(distil, labelled))
+    for name, batches in ((STUDENT_FEW, labelled), (STUDENT, every)):
         smaller = classifier(student)
-        scores[f"student, {name}"] = fit(
-            distil, distil.build_trainer(smaller, tuned), batches, every.steps_per_epoch
-        )
-    served = export(smaller, every, data.class_names, output / "saved_models" / "student" / "1")
-    return {
-        "scores": scores,
-        "served": served,
-        "labels": few.examples,
-        "parameters": [tuned.count_params(), smaller.count_params()],
-    }
+        distiller = distil.build_trainer(smaller, tuned)
+        runs.put(seed, name, fit(distil, distiller, batches, every.steps_per_epoch))
+    path = output / "saved_models" / "student" / "1"
+    served = trainers.export_classifier(smaller, every, path)
+    print(
+        f"Teacher of {tuned.count_params():,} parameters, student of {smaller.count_params():,}.\n"
+        f"SavedModel: {path}, which answers {100 * served:.2f} % of the test images rightly"
+    )
 
 
 def known(data, share, seed):
@@ -141,6 +142,12 @@ def known(data, share, seed):
     labels = trainers.few_labels(data.y_train, share, seed)
     parts = {"x_train": data.x_train[labels >= 0], "y_train": data.y_train[labels >= 0]}
     return kr.datasets.ImageData(**{**vars(data), **parts})
+
+
+def at_most(recipe, data):
+    """The recipe with batches no larger than the data."""
+    images = len(data.train)
+    return recipe.with_batch_size(images) if images < recipe.batch_size else recipe
 
 
 def small_network(name, shape, classes=None):
@@ -220,63 +227,19 @@ def neighbours(backbone, batches):
     return kr.metrics.knn_evaluate(*bank, *extract(batches.test()), k=20, temperature=0.1).top1
 
 
-def export(model, batches, class_names, path):
-    """A SavedModel that takes images of 0 to 255; the test accuracy of what it serves."""
-
-    def classify(images):
-        return {"probabilities": tf.nn.softmax(model(batches.normalize(images), training=False))}
-
-    inputs = {"images": tf.TensorSpec([None, *batches.image_shape], tf.uint8)}
-    signatures = {"serving_default": (classify, inputs)}
-    kr.export.to_saved_model(model, path, signatures, overwrite=True)
-    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
-    right = [
-        np.argmax(serve(images=tf.cast(tf.round(x), tf.uint8))["probabilities"], 1) == y
-        for x, y in batches.test(normalized=False)
-    ]
-    print(f"SavedModel: {path}, {len(class_names)} classes")
-    return float(np.mean(np.concatenate(right)))
-
-
-def report(runs, args, output):
+def report(runs, output):
     """The table over the seeds, and the plot."""
-    scores = {key: 100 * np.array([run["scores"][key] for run in runs]) for key in ROWS}
+    scores = {row: 100 * np.array(runs.of(row)) for row in ROWS}
     rows = [
-        {"": ROWS[key], "test accuracy %": cell(found), "seeds": len(found)}
-        for key, found in scores.items()
+        {"": row, "test accuracy %": spread(found), "seeds": len(found)}
+        for row, found in scores.items()
     ]
-    table, (teacher, student) = Table(rows), runs[-1]["parameters"]
-    setting = (
-        f"{args.data}, {runs[-1]['labels']} labels; teacher of {teacher:,} parameters, student of "
-        f"{student:,}, served with {100 * runs[-1]['served']:.1f} %"
-    )
-    print(f"\n{setting}\n{table}")
+    table = Table(rows)
+    print(f"\n{runs.setting}\n{table}")
     with write_whole(output / "table.md") as place:
-        place.write_text(f"{setting}\n\n{table.to_markdown()}\n", encoding="utf-8")
-    plot(scores, setting, output / "accuracy.png")
+        place.write_text(f"{runs.setting}\n\n{table.to_markdown()}\n", encoding="utf-8")
+    plot_spread(scores, output / "accuracy.png", "test accuracy (%)", runs.setting)
     print(f"Table and plot: {output}")
-
-
-def cell(scores):
-    """Mean and, of several seeds, the standard deviation."""
-    spread = f" ± {np.std(scores, ddof=1):.1f}" if len(scores) > 1 else ""
-    return f"{np.mean(scores):.1f}{spread}"
-
-
-def plot(scores, setting, path):
-    """A bar for each step, a dot for each seed."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    axes.barh([*scores], [np.mean(found) for found in scores.values()], color="tab:blue", alpha=0.5)
-    for key, found in scores.items():
-        axes.plot(found, [key] * len(found), "k.")
-    axes.invert_yaxis()
-    axes.set(xlabel="test accuracy (%)")
-    axes.set_title(setting, fontsize="small")
-    with write_whole(path) as place:
-        figure.savefig(place, dpi=120)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from trainers.callbacks import (
 from trainers.distillation import Distiller
 from trainers.evaluation import LinearProbe, embed_trials
 from trainers.image_data import ImageBatches
+from trainers.image_export import export_classifier
 from trainers.labels import few_labels
 from trainers.meal import MEALV2, CutMix, default_discriminator
 from trainers.partial import PartialTrainer, RandomMask, TrainOnly, train_only
@@ -39,6 +40,7 @@ __all__ = [
     "VerificationCallback",
     "default_discriminator",
     "embed_trials",
+    "export_classifier",
     "few_labels",
     "recipes",
     "train_only",

@@ -225,3 +225,5 @@ SWAV_SMALL = SwAVRecipe(
     hidden_dim=256,
     num_prototypes=100,
 )
+
+SWAV_FINETUNE_SMALL = SIMCLR_V2_FINETUNE_SMALL.replace(name="swav_finetune_small", from_layer=0)

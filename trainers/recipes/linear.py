@@ -39,3 +39,12 @@ LINEAR_SWAV = LinearRecipe(
     rate_per_epoch=True,
     keep_best=True,
 )
+
+LINEAR_SMALL = LINEAR_SIMCLR_CIFAR.replace(
+    name="linear_small",
+    source="this package: seconds on a few thousand small images",
+    data="cifar10 or fashion_sample",
+    batch_size=256,
+    epochs=50,
+    learning_rate=0.5,
+)
