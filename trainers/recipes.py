@@ -1,6 +1,14 @@
 """Published training recipes, each with its source's figures."""
 
 from trainers.image_recipe import ImageRecipe
+from trainers.meal_recipe import MealRecipe
+from trainers.meal_recipes import (
+    FKD_R50,
+    MEAL_SMALL,
+    MEAL_V2_R50,
+    MEAL_V2_R50_380,
+    MEAL_V2_R50_CUTMIX,
+)
 from trainers.recipe import Recipe, SpeakerRecipe
 
 __all__ = [
@@ -14,10 +22,16 @@ __all__ = [
     "ECAPA_TAORUIJIE",
     "ECAPA_WESPEAKER",
     "EVONORM_IMAGENET",
+    "FKD_R50",
+    "MEAL_SMALL",
+    "MEAL_V2_R50",
+    "MEAL_V2_R50_380",
+    "MEAL_V2_R50_CUTMIX",
     "RESNET_CIFAR10",
     "RESNET_IMAGENET",
     "RESNET_SMALL",
     "ImageRecipe",
+    "MealRecipe",
     "Recipe",
     "SpeakerRecipe",
 ]
