@@ -199,7 +199,7 @@ def make_trainer(variant, student, teachers, recipe, steps):
         )
         return student
     if "without" in variant:
-        recipe = recipe.replace(discriminator=False)
+        recipe = recipe.replace(discriminator=None)
     trainer = recipe.build_trainer(student, teachers)
     recipe.compile(trainer, steps, jit_compile=False)
     return trainer

@@ -13,13 +13,13 @@ class Distillation(keras.Model):
     """Base of `Distiller` and `MEALV2`: the student in training, teachers that are only asked.
 
     A subclass has `objective(images, targets, weights)`, which returns a replica's part of the
-    loss, the student's outputs and a dict of parts of figures to log. `targets` are labels, or what
-    `StoredSoftLabels.dataset` gives.
+    loss, the student's outputs and a dict of parts of the `figures`, which are logged. `targets`
+    are labels, or what `StoredSoftLabels.dataset` gives.
     """
 
-    figures = ()
-
-    def __init__(self, student, teachers, temperature=1.0, activation="softmax", **kwargs):
+    def __init__(
+        self, student, teachers, temperature=1.0, activation="softmax", figures=(), **kwargs
+    ):
         super().__init__(**kwargs)
         if not temperature > 0:
             raise ValueError(f"`temperature` must be positive. Received: temperature={temperature}")
@@ -34,7 +34,7 @@ class Distillation(keras.Model):
         self.temperature = temperature
         self.activation = activation
         self.student_logits = not ends_in_probabilities(student)
-        self.means = {name: keras.metrics.Mean(name) for name in self.figures}
+        self.means = {name: keras.metrics.Mean(name) for name in figures}
         self.built = True
 
     def call(self, inputs, training=False):
@@ -221,8 +221,6 @@ class Distiller(Distillation):
         section 2, eq. 2 and 3.
     """
 
-    figures = ("similarity_loss", "label_loss", "teacher_agreement")
-
     def __init__(
         self,
         student,
@@ -242,7 +240,8 @@ class Distiller(Distillation):
         teachers = as_teachers(
             teacher, teacher_input, teacher_weights, ensemble, activation, from_logits
         )
-        super().__init__(student, teachers, temperature, activation, **kwargs)
+        figures = ("similarity_loss", "label_loss", "teacher_agreement")
+        super().__init__(student, teachers, temperature, activation, figures, **kwargs)
         self.alpha = alpha
         self.scale_by_temperature_squared = scale_by_temperature_squared
 

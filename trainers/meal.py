@@ -10,14 +10,18 @@ from trainers.replicas import global_mean
 from trainers.soft_labels import StoredSoftLabels
 
 MODES = ("joint", "adversarial", "detached")
+FIGURES = ("similarity_loss", "divergence", "teacher_agreement")
+DISCRIMINATOR_FIGURES = ("discriminator_loss", "discriminator_accuracy")
 
 
-def default_discriminator(classes, final_relu=True):
+def default_discriminator(classes, final_relu=True, widths=None):
     """MEAL V2's discriminator of logits: three dense layers, of a width falling eightfold.
 
     Args:
-        classes: int, width of the input; below 64 the inner widths are kept at 1 and more.
+        classes: int, width of the input. Below 64 the inner widths are kept at 1 and more, and so
+            narrow a network mostly learns nothing: give `widths`.
         final_relu: bool, whether ReLU follows the last layer too, as in the official code.
+        widths: inner widths; default: an eighth and a 64th of `classes`.
 
     Returns:
         A `keras.Model` from logits to two scores: student, teacher.
@@ -30,10 +34,10 @@ def default_discriminator(classes, final_relu=True):
     Reference:
         Shen and Savvides, MEAL V2, 2020 (arXiv 2009.08453), section 3; szq0214/MEAL-V2.
     """
-    widths = (max(1, classes // 8), max(1, classes // 64), 2)
+    widths = (*(widths or (max(1, classes // 8), max(1, classes // 64))), 2)
     layers = [keras.Input((classes,), dtype="float32")]
     for i, width in enumerate(widths, 1):
-        activation = "relu" if i < 3 or final_relu else None
+        activation = "relu" if i < len(widths) or final_relu else None
         bound = (classes if i == 1 else widths[i - 2]) ** -0.5
         layers.append(
             keras.layers.Dense(
@@ -101,14 +105,6 @@ class MEALV2(Distillation):
         without Tricks, 2020 (arXiv 2009.08453), section 3.
     """
 
-    figures = (
-        "similarity_loss",
-        "divergence",
-        "discriminator_loss",
-        "discriminator_accuracy",
-        "teacher_agreement",
-    )
-
     def __init__(
         self,
         student,
@@ -142,7 +138,8 @@ class MEALV2(Distillation):
         teachers = as_teachers(
             teachers, teacher_input, teacher_weights, ensemble, activation, from_logits
         )
-        super().__init__(student, teachers, temperature, activation, **kwargs)
+        figures = FIGURES if discriminator is None else FIGURES + DISCRIMINATOR_FIGURES
+        super().__init__(student, teachers, temperature, activation, figures, **kwargs)
         if discriminator == "default":
             discriminator = default_discriminator(student.output_shape[-1])
         self.discriminator = discriminator
@@ -160,9 +157,6 @@ class MEALV2(Distillation):
                 "`mix` must be a `CutMix` or None where labels or stored soft labels are weighed "
                 f"by its shares. Received: mix={mix}"
             )
-        if discriminator is None:
-            for name in ("discriminator_loss", "discriminator_accuracy"):
-                del self.means[name]
 
     def compile(self, *args, **kwargs):
         """As `Distiller.compile`."""

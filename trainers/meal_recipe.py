@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from trainers.cut_mix import CutMix
 from trainers.image_recipe import ImageRecipe
-from trainers.meal import MEALV2
+from trainers.meal import MEALV2, default_discriminator
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class MealRecipe(ImageRecipe):
         size, crop, pad, flip, normalization, decay_scope: as in `ImageRecipe`.
         student: name of the student's architecture and weights, as timm has them.
         teachers: names of the teachers', likewise.
-        discriminator: whether there is one.
+        discriminator: inner widths of `default_discriminator`, whose last layer is then linear;
+            `"default"`: the official one; None: none.
         discriminator_weight: as in `MEALV2`.
         cutmix: `alpha` of `trainers.CutMix`, 0: none.
         num_crops, soft_labels: where soft labels are stored: `num_crops` of
@@ -39,7 +40,7 @@ class MealRecipe(ImageRecipe):
 
     student: str | None = None
     teachers: tuple = ()
-    discriminator: bool = True
+    discriminator: tuple | str | None = "default"
     discriminator_weight: float = 1.0
     cutmix: float = 0.0
     num_crops: int = 0
@@ -47,8 +48,12 @@ class MealRecipe(ImageRecipe):
 
     def build_trainer(self, student, teachers, **kwargs):
         """A `MEALV2` with this discriminator and mix; `kwargs` as its own."""
+        discriminator = self.discriminator
+        if isinstance(discriminator, tuple):
+            classes = student.output_shape[-1]
+            discriminator = default_discriminator(classes, final_relu=False, widths=discriminator)
         settings = {
-            "discriminator": "default" if self.discriminator else None,
+            "discriminator": discriminator,
             "discriminator_weight": self.discriminator_weight,
             "mix": CutMix(self.cutmix, self.seed) if self.cutmix else None,
         }

@@ -53,4 +53,5 @@ MEAL_SMALL = MealRecipe(
     pad=2,
     student="cifar_resnet8",
     teachers=("cifar_resnet14_24", "cifar_resnet14_32"),
+    discriminator=(32, 16),  # of ten classes the official widths would leave one unit
 )
