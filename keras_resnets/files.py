@@ -16,7 +16,7 @@ def write_whole(path):
         path: str or path of the file, whose folder exists.
 
     Returns:
-        A context manager that gives the `Path` to write to; it has the suffix of `path`.
+        A context manager that gives the `Path` to write to; it ends in the name of `path`.
 
     Example:
 
@@ -28,7 +28,7 @@ def write_whole(path):
     ['table.md']
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    temporary = path.with_name(f".{os.getpid()}.part.{path.name}")
     try:
         yield temporary
         with open(temporary, "rb") as file:
