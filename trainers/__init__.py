@@ -1,11 +1,19 @@
 """Training algorithms: `keras.Model` subclasses with their own step, recipes, callbacks."""
 
 from trainers import recipes, soft_labels
-from trainers.callbacks import EnergyLogger, MarginSchedule, VerificationCallback
+from trainers.callbacks import (
+    CollapseMonitor,
+    EnergyLogger,
+    KNNCallback,
+    MarginSchedule,
+    VerificationCallback,
+)
 from trainers.cut_mix import CutMix
 from trainers.distillation import Distiller
-from trainers.evaluation import embed_trials
+from trainers.evaluation import LinearProbe, embed_trials
 from trainers.image_data import ImageBatches
+from trainers.image_export import export_classifier
+from trainers.labels import few_labels
 from trainers.meal import MEALV2, default_discriminator
 from trainers.partial import PartialTrainer, RandomMask, TrainOnly, train_only
 from trainers.resume import Resume
@@ -15,10 +23,13 @@ from trainers.speaker import SpeakerTrainer
 from trainers.swav import SwAV
 
 __all__ = [
+    "CollapseMonitor",
     "CutMix",
     "Distiller",
     "EnergyLogger",
     "ImageBatches",
+    "KNNCallback",
+    "LinearProbe",
     "MEALV2",
     "MarginSchedule",
     "PartialTrainer",
@@ -32,6 +43,8 @@ __all__ = [
     "VerificationCallback",
     "default_discriminator",
     "embed_trials",
+    "export_classifier",
+    "few_labels",
     "recipes",
     "soft_labels",
     "train_only",

@@ -10,6 +10,7 @@ from keras_resnets.layers import ProjectionHead, Prototypes
 from keras_resnets.losses import SwAVLoss
 from keras_resnets.losses.nt_xent import unit_rows
 from keras_resnets.models.conv_norm_act import TORCH_LINEAR
+from keras_resnets.weights import from_torch
 from trainers.queue import EmbeddingQueue
 from trainers.replicas import assign_everywhere, synchronize_batch_norm
 from trainers.self_supervised import SelfSupervised, view_major
@@ -116,6 +117,20 @@ class SwAV(SelfSupervised):
         if synchronized_bn:
             synchronize_batch_norm(self)
         self.built = True
+
+    def load_pretrained(self, source, strict=True):
+        """Load a checkpoint of facebookresearch/swav: backbone, projection head and prototypes.
+
+        Args:
+            source, strict: as in `keras_resnets.weights.from_torch`.
+
+        Returns:
+            A `Report`, as that gives it.
+
+        Raises:
+            FileNotFoundError, ValueError: as that does; no weight has changed.
+        """
+        return from_torch([self.backbone, self.projection_head, self.prototypes], source, strict)
 
     def default_loss(self):
         return SwAVLoss(crops_for_assign=self.crops_for_assign)

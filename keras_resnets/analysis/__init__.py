@@ -3,6 +3,7 @@
 from keras_resnets.analysis.cost import cost
 from keras_resnets.analysis.cost_rules import register_cost
 from keras_resnets.analysis.energy import DeviceProfile, device_profile
+from keras_resnets.analysis.features import FeatureExtractor
 from keras_resnets.analysis.gamma import (
     DisabledActivations,
     GammaReport,
@@ -24,6 +25,8 @@ from keras_resnets.analysis.measure import Measurement, measure
 from keras_resnets.analysis.meters import find_meter
 from keras_resnets.analysis.prune import prune_zero_features
 from keras_resnets.analysis.report import CostReport, LayerCost
+from keras_resnets.analysis.representation import RepresentationHealth, representation_health
+from keras_resnets.analysis.study import Runs, plot_spread, spread
 from keras_resnets.analysis.table import Table
 from keras_resnets.analysis.work import ConvSpec, Work
 
@@ -31,8 +34,11 @@ __all__ = [
     "ConvSpec",
     "CostReport",
     "DeviceProfile",
+    "FeatureExtractor",
     "LayerCost",
     "Measurement",
+    "RepresentationHealth",
+    "Runs",
     "Table",
     "Work",
     "arithmetic_intensity",
@@ -43,7 +49,10 @@ __all__ = [
     "group_size_objective",
     "measure",
     "optimum_group_size",
+    "plot_spread",
     "register_cost",
+    "representation_health",
+    "spread",
     "sweep_group_sizes",
     "traffic_coefficients",
     "DisabledActivations",

@@ -54,13 +54,14 @@ def knn_evaluate(features, labels, queries, query_labels, k=(20, 200), temperatu
         raise ValueError(f"`k` must be at least 1. Received: k={k}")
     if temperature is not None and not temperature > 0:
         raise ValueError(f"`temperature` must be positive. Received: temperature={temperature}")
-    bank, labels = checked("features", features, labels)
-    queries, query_labels = checked("queries", queries, query_labels)
+    bank, labels = check_labelled("features", features, labels)
+    queries, query_labels = check_labelled("queries", queries, query_labels)
     if bank.shape[1] != queries.shape[1]:
         raise ValueError(
             "`features` and `queries` must be of one width. "
             f"Received: {bank.shape[1]} and {queries.shape[1]}"
         )
+    bank, queries = unit_rows(bank), unit_rows(queries)
     classes = int(max(labels.max(), query_labels.max())) + 1
     hits = {each: np.zeros(2, int) for each in ks}
     for start in range(0, len(queries), CHUNK):
@@ -84,18 +85,30 @@ def knn_evaluate(features, labels, queries, query_labels, k=(20, 200), temperatu
     return scores[ks[0]] if np.ndim(k) == 0 else scores
 
 
-def checked(name, features, labels):
-    """Unit rows and flat labels."""
-    features = np.asarray(features, "float32")
-    labels = np.asarray(labels).reshape(-1)
-    if features.ndim != 2 or not len(features) or len(features) != len(labels):
+def check_labelled(name, features, labels):
+    """Finite float32 features (N, D) and flat integer labels (N,), as arrays."""
+    features, labels = check_features(name, features), np.asarray(labels).reshape(-1)
+    if len(features) != len(labels):
         raise ValueError(
-            f"`{name}` must be of shape (examples, width) with one label each. "
-            f"Received: {features.shape} and {len(labels)} labels"
+            f"`{name}` must have one label each. "
+            f"Received: {len(features)} examples and {len(labels)} labels"
         )
     if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
         raise ValueError(f"Labels must be integers >= 0. Received: {labels[:5]} for `{name}`")
+    return features, labels
+
+
+def check_features(name, features):
+    """Finite float32 features (N, D), as an array."""
+    features = np.asarray(features, "float32")
+    if features.ndim != 2 or not len(features):
+        raise ValueError(f"`{name}` must be of shape (examples, width). Received: {features.shape}")
     if not np.all(np.isfinite(features)):
         row = int(np.argmin(np.isfinite(features).all(1)))
         raise ValueError(f"`{name}` must be finite. Received: row {row} is not")
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12), labels
+    return features
+
+
+def unit_rows(features):
+    """Rows of length one; zero rows stay zero."""
+    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)

@@ -9,13 +9,15 @@ from keras_resnets.weights import (
     mobile,
     plain_nets,
     simclr,
+    swav,
     timm,
     wespeaker,
 )
 from keras_resnets.weights.assign import assign
 from keras_resnets.weights.checkpoint import read_checkpoint
+from keras_resnets.weights.parts import joined
 
-_PROJECTS = (ecapa, wespeaker, timm, plain_nets, inception, mobile, google, simclr)
+_PROJECTS = (ecapa, wespeaker, timm, plain_nets, inception, mobile, google, simclr, swav)
 LAYOUTS = tuple(layout for project in _PROJECTS for layout in project.LAYOUTS)
 # What the classifiers of our models are called.
 CLASSIFIERS = ("predictions", "logits", "aux_predictions")
@@ -27,7 +29,8 @@ def from_torch(model, source, strict=True, skip_mismatch=False):
     The project is found from the names: the known layout that places most tensors in the model.
 
     Args:
-        model: a model made by a factory of this package.
+        model: a model made by a factory of this package; a SwAV trainer's `projection_head` or
+            `prototypes`; or a list of such parts that one checkpoint holds.
         source: what `read_checkpoint` takes: a file, `"hf://owner/name"`, or a dict of arrays.
         strict: with False, missing and unexpected tensors are skipped. A wrong shape is an error
             all the same.
@@ -53,17 +56,20 @@ def from_torch(model, source, strict=True, skip_mismatch=False):
     return _load(model, read_checkpoint(source), LAYOUTS, strict, skip_mismatch)
 
 
-def from_simclr_checkpoint(model, source, strict=True, skip_mismatch=False):
+def from_simclr_checkpoint(model, source, strict=True, skip_mismatch=False, ema=False):
     """Load a TensorFlow checkpoint of google-research/simclr (SimCLR and SimCLRv2).
 
-    The projection head is left out, and so is the classifier where the model has none. The
+    What the model has no place for is left out: the projection head, the classifier. The
     factories' `weights=` takes such checkpoints too.
 
     Args:
-        model: of `kr.simclr_resnet`, with the checkpoint's depth, width and `sk_ratio`.
+        model: of `kr.simclr_resnet`, with the checkpoint's depth, width and `sk_ratio`; a built
+            `kr.layers.ProjectionHead`; or a list of both.
         source: the prefix of the checkpoint (`model.ckpt-250228`), the folder of the latest one or
             of a SavedModel, or a dict of arrays.
         strict, skip_mismatch: as in `from_torch`.
+        ema: whether to take the momentum encoder's weights, which checkpoints of trainings with a
+            memory hold under `ema_model/`.
 
     Returns:
         A `Report` as `from_torch` gives it; the optimizer's variables are among the ignored.
@@ -84,11 +90,15 @@ def from_simclr_checkpoint(model, source, strict=True, skip_mismatch=False):
     Reference:
         Chen et al. 2020, SimCLR (arXiv 2002.05709) and SimCLRv2 (arXiv 2006.10029).
     """
-    return _load(model, read_checkpoint(source), simclr.LAYOUTS, strict, skip_mismatch)
+    arrays = read_checkpoint(source)
+    if ema:
+        arrays = simclr.momentum_encoder(arrays)
+    return _load(model, arrays, simclr.LAYOUTS, strict, skip_mismatch)
 
 
 def _load(model, arrays, layouts, strict, skip_mismatch):
     """Assign arrays by that of the layouts which places most of them."""
+    model = joined(model)
     layout = max(layouts, key=lambda each: _placed(each, model, arrays))
     if not _placed(layout, model, arrays)[0]:
         layout = layout_of(model, layouts=layouts)
@@ -109,7 +119,7 @@ def to_torch(model, layout=None):
     """The weights of a model under the names, and in the axis order, of a torch project.
 
     Args:
-        model: a model made by a factory of this package.
+        model: as in `from_torch`.
         layout: the layout's name, as `"wespeaker"`; None takes the first of a torch project that
             names every weight of the model. `"google_bit"` and `"simclr"` give TensorFlow's names
             and axes.
@@ -127,6 +137,7 @@ def to_torch(model, layout=None):
     >>> state["conv1.weight"].shape, state["layer3.se.se.1.bias"].shape
     ((64, 80, 5), (128,))
     """
+    model = joined(model)
     layout = layout_of(model, layout)
     return {name: slot.write() for name, slot in layout.slots(model)[0].items()}
 

@@ -48,12 +48,34 @@ def _place(layer):
     return (kind, stage, block, _ORDER.index(part)) if part in _ORDER else None
 
 
+_HEAD = {
+    "{H}/dense{i}": "head_contrastive/nl_{i-1}/dense",
+    "{H}/norm{i}": "head_contrastive/nl_{i-1}/batch_normalization",
+}
+# slots of the optimizer, the step, the average that the momentum encoder is
+_BUFFERS = rf"(?!(.*/)?({_WEIGHTS})$).*|ema_model/.*"
+
 SIMCLR = SimCLRLayout(
     "simclr",
     {"predictions": "head_supervised/linear_layer/dense"},
     heads=r"head_contrastive/.*",
-    buffers=rf"(?!(.*/)?({_WEIGHTS})$).*",  # slots of the optimizer, the step
+    buffers=_BUFFERS,
     native=True,
 )
+# a network and its projection head; the head alone
+PRETRAINED = SimCLRLayout(
+    "simclr_pretrained", _HEAD, heads=r"head_supervised/.*", buffers=_BUFFERS, native=True
+)
+HEAD = SimCLRLayout(
+    "simclr_head", _HEAD, buffers=rf"(?!head_contrastive/).*|{_BUFFERS}", native=True
+)
 
-LAYOUTS = (SIMCLR.without("predictions"), SIMCLR)
+LAYOUTS = (SIMCLR.without("predictions"), SIMCLR, PRETRAINED, HEAD)
+
+
+def momentum_encoder(arrays):
+    """The tensors under `ema_model/`, under the names of the others."""
+    found = {k.removeprefix("ema_model/"): v for k, v in arrays.items() if k.startswith("ema_")}
+    if not found:
+        raise ValueError("`ema` needs a checkpoint with tensors under 'ema_model/'. Found: none")
+    return found

@@ -88,6 +88,19 @@ def test_swavs_head_and_prototypes_are_ignored():
     assert report.ignored == heads and not report.unexpected
 
 
+def test_the_state_dict_of_a_wrapped_network(tmp_path):
+    """As MEAL V2 saves its ResNet-50: torchvision's names behind `module.`, counters beside."""
+    model = kr.resnet(**SMALL, classes=5)
+    state = {f"module.{name}": value for name, value in kr.weights.to_torch(model).items()}
+    counters = [name.replace("running_var", "num_batches_tracked") for name in state]
+    counters = [name for name in counters if name.endswith("tracked")]
+    assert "module.layer2.0.downsample.1.num_batches_tracked" in counters
+    np.savez(tmp_path / "state.npz", **state, **{name: np.int64(1) for name in counters})
+    loaded = kr.resnet(**SMALL, classes=5, weights=tmp_path / "state.npz")
+    for ours, theirs in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_a_classifier_of_another_size(untouched):
     state = kr.weights.to_torch(kr.resnet(**SMALL, classes=5))
     model = kr.resnet(**SMALL, classes=7)

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 import keras_resnets as kr
+from trainers import SimCLR
 
 
 class Network:
@@ -193,6 +194,47 @@ def test_the_folder_of_a_saved_model(tmp_path, checkpoint):
     np.testing.assert_array_equal(
         model.get_layer("stem_conv").kernel, network.variables["base_model/conv2d/kernel"]
     )
+
+
+def test_the_projection_head(checkpoint):
+    """Beside the backbone, alone, and into a trainer, whose momentum encoder follows."""
+    network, _ = checkpoint
+    head = kr.layers.ProjectionHead(8)
+    head.build((None, 2048))
+    names = kr.weights.to_torch(head, "simclr_head")
+    assert names["head_contrastive/nl_1/dense/kernel"].shape == (2048, 2048)
+    assert "head_contrastive/nl_2/batch_normalization/moving_mean" in names
+    assert "head_contrastive/nl_2/batch_normalization/beta" not in names
+    rng = np.random.default_rng(1)
+    state = {name: rng.random(value.shape).astype("f4") for name, value in names.items()}
+    average = {f"ema_model/{name}": value + 1 for name, value in state.items()}
+    whole = {**network.variables, **state, **average, "global_step": np.int64(3)}
+    report = kr.weights.from_simclr_checkpoint(head, whole)
+    assert sorted(report.loaded) == sorted(state) and "base_model/conv2d/kernel" in report.ignored
+    for name, value in kr.weights.to_torch(head, "simclr_head").items():
+        np.testing.assert_array_equal(value, state[name])
+    kr.weights.from_simclr_checkpoint(head, whole, ema=True)
+    np.testing.assert_array_equal(
+        head.dense[0].kernel, state["head_contrastive/nl_0/dense/kernel"] + 1
+    )
+    with pytest.raises(ValueError, match="under 'ema_model/'"):
+        kr.weights.from_simclr_checkpoint(head, state, ema=True)
+
+    options = dict(depths=CASES["plain"][0], small_stem=False, include_top=False, pooling="avg")
+    trainer = SimCLR(kr.simclr_resnet(**options), kr.layers.ProjectionHead(8), memory_size=8)
+    with pytest.warns(UserWarning, match="head_supervised"):
+        report = trainer.load_pretrained(whole)
+    assert len(report.loaded) == len(network.variables) - 2 + len(state)
+    for query, key in trainer.averaged:
+        np.testing.assert_array_equal(query, key)
+    np.testing.assert_array_equal(
+        trainer.key_head.dense[0].kernel, state["head_contrastive/nl_0/dense/kernel"]
+    )
+    state["head_contrastive/nl_0/dense/kernel"] = np.zeros((4, 4), "f4")
+    with pytest.raises(ValueError, match=r"nl_0/dense/kernel': expected \(2048, 2048\)"):
+        trainer.load_pretrained(network.variables | state)
+    with pytest.raises(ValueError, match=r"projection_head\w*/dense1/kernel"):
+        trainer.load_pretrained(network.variables)
 
 
 def test_another_classifier(checkpoint):

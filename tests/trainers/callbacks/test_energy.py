@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from keras_resnets.analysis.meters import Meter
-from trainers.energy import EnergyLogger
+from trainers.callbacks import EnergyLogger
 
 
 class Counter(Meter):
