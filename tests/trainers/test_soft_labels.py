@@ -155,7 +155,7 @@ def test_gray_images_and_many_classes(tmp_path):
 
 def test_other_images_are_noticed(paths):
     stored = StoredSoftLabels(paths[5])
-    with pytest.raises(ValueError, match="12 images of `precompute`. Received: 11"):
+    with pytest.raises(ValueError, match="Received: 11"):
         stored.dataset(DATA.take(11), 8, 2)
     unknown = DATA.filter(lambda x, y: y >= 0)
     assert len([*stored.dataset(unknown, 8, 2)]) == 3
@@ -184,7 +184,7 @@ def test_bad_files(tmp_path, paths):
         StoredSoftLabels(tmp_path / "nothing")
     with pytest.raises(FileNotFoundError):
         StoredSoftLabels(tmp_path)
-    whole = open(paths[5], "rb").read()
+    whole = paths[5].read_bytes()
     changed = bytearray(whole)
     changed[len(whole) // 2] ^= 1
     for name, content, match in (
@@ -199,7 +199,7 @@ def test_bad_files(tmp_path, paths):
             StoredSoftLabels(tmp_path / name)
     with tf.io.TFRecordWriter(str(tmp_path / "records")) as file:
         file.write(b"another's record")
-    with pytest.raises(ValueError, match="file of `trainers.soft_labels.precompute`"):
+    with pytest.raises(ValueError, match=r"trainers\.soft_labels\.precompute"):
         StoredSoftLabels(tmp_path / "records")
 
 
@@ -362,7 +362,7 @@ def test_trainer_errors(paths, tmp_path, teacher):
     trainer = make(stored)
     x = np.zeros((8, 8, 8, 3), "float32")
     for targets in ((), (np.zeros(8, "int32"),), (np.zeros((8, 4), "float32"),)):
-        with pytest.raises(ValueError, match="StoredSoftLabels.dataset"):
+        with pytest.raises(ValueError, match=r"StoredSoftLabels\.dataset"):
             trainer.fit(x, *targets, verbose=0)
     warm = precompute(DATA, teacher, tmp_path / "a", crops=2, size=8, temperature=3.0)
     trainer = MEALV2(network(), StoredSoftLabels(warm), temperature=3.0)
