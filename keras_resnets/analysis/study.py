@@ -14,7 +14,7 @@ class Runs:
     A study that was cut off asks what is there already and goes on with the rest.
 
     Args:
-        path: of the JSON file; made with the first result.
+        path: of the JSON file; made at once, so that what a study keeps beside it has a setting.
         setting: str, what all runs have in common.
         restart: whether to forget what the file holds.
 
@@ -46,10 +46,14 @@ class Runs:
                     f"Received: {setting!r}, found: {state['setting']!r}"
                 )
             self.results = state["results"]
+        self._write()
 
     def put(self, seed, name, result):
         """Keep a result: a number, or what JSON can hold."""
         self.results.setdefault(str(seed), {})[name] = result
+        self._write()
+
+    def _write(self):
         state = {"setting": self.setting, "results": self.results}
         with write_whole(self.path) as place:
             place.write_text(json.dumps(state, indent=1), encoding="utf-8")

@@ -8,7 +8,7 @@ from keras_resnets.analysis import Runs, plot_spread, spread
 def test_runs_are_found_again(tmp_path):
     path = tmp_path / "runs.json"
     runs = Runs(path, "3 epochs")
-    assert not path.exists() and not runs.has(0, "a")
+    assert json.loads(path.read_text())["results"] == {} and not runs.has(0, "a")
     runs.put(0, "a", 0.5)
     runs.put(1, "a", 0.25)
     runs.put(1, "b", {"top1": 0.75})
