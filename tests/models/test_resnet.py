@@ -187,20 +187,38 @@ def sine_weights(model):
 
 @pytest.mark.release
 @pytest.mark.parametrize(
-    ("depth", "width", "sk", "first", "mean", "std"),
+    ("depth", "width", "sk", "first", "mean", "std", "projected", "largest"),
     [
-        (50, 2, 1 / 16, [0.29641587, 0, 0, 0.08429476], 0.10690275, 0.14825343),
-        (101, 1, 1 / 16, [1.258801, 0.01241609, 2.0519178, 0], 0.50619096, 0.6611163),
-        (152, 1, 0, [1.4346226, 0.28829807, 2.8559265, 0], 0.63083506, 0.7938278),
+        (
+            *(50, 2, 1 / 16, [0.29641587, 0, 0, 0.08429476], 0.10690275, 0.14825343),
+            *([-0.01046705, -0.03160908, -0.01885092, -0.00616855], 0.10715994),
+        ),
+        (
+            *(101, 1, 1 / 16, [1.258801, 0.01241609, 2.0519178, 0], 0.50619096, 0.6611163),
+            *([-0.01624776, 0.13392085, 0.06746709, 0.00241294], 0.19496037),
+        ),
+        (
+            *(152, 1, 0, [1.4346226, 0.28829807, 2.8559265, 0], 0.63083506, 0.7938278),
+            *([-0.02174547, 0.15002376, 0.07195331, -0.03374505], 0.2975583),
+        ),
     ],
+    ids=("50_2x_sk", "101_1x_sk", "152_1x"),
 )
-def test_simclr_features_equal_the_official_networks(depth, width, sk, first, mean, std):
+def test_simclr_features_equal_the_official_networks(
+    depth, width, sk, first, mean, std, projected, largest
+):
     model = kr.simclr_resnet(depth, width, sk, include_top=False, pooling="avg")
     sine_weights(model)
     x = 0.5 + 0.5 * np.sin(0.01 * np.arange(2 * 64 * 64 * 3)).reshape(2, 64, 64, 3)
     features = keras.ops.convert_to_numpy(model(x.astype("float32"), training=False))
     np.testing.assert_allclose(features[0, :4], first, rtol=1e-5, atol=1e-5 * std)
     np.testing.assert_allclose([features.mean(), features.std()], [mean, std], rtol=1e-5)
+    head = kr.layers.ProjectionHead()
+    head.build(features.shape)
+    sine_weights(head)
+    projection = keras.ops.convert_to_numpy(head(features))
+    np.testing.assert_allclose(projection[0, :4], projected, atol=1e-5 * largest)
+    assert np.abs(projection).max() == pytest.approx(largest, rel=1e-5)
 
 
 @keras.saving.register_keras_serializable("tests")
