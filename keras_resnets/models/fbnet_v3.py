@@ -52,9 +52,9 @@ class StageConfig:
             _check(name, value := getattr(self, name), value > 0, "positive")
         for name in ("channels", "depth", "stride"):
             _check(name, value := getattr(self, name), _whole(value), "a positive integer")
-        most = self.kernel_first // 2 if self.stride > 1 else 0
-        fits = self.first_padding is None or (self.stride > 1 and 0 <= self.first_padding <= most)
-        rule = f"None, or with a stride in 0 ... {most}"
+        widest = self.kernel_first // 2 if self.stride > 1 else -1
+        fits = self.first_padding is None or 0 <= self.first_padding <= widest
+        rule = "None, or with a stride at most half of the kernel"
         _check("first_padding", self.first_padding, fits, rule)
 
     def block(self, b):

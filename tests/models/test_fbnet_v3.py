@@ -293,7 +293,7 @@ def test_preprocessing_is_timms():
         (lambda: kr.StageConfig(3, 3, 1, 0, 8, 1), "`expansion_rest` must be positive"),
         (lambda: kr.StageConfig(3, 3, 1, 1, 8, 0), "`depth` must be a positive integer"),
         (lambda: kr.StageConfig(3, 3, 1, 1, 8, 1, 1, False, 0), "`first_padding` must be None"),
-        (lambda: kr.StageConfig(3, 3, 1, 1, 8, 1, 2, False, 2), "in 0 ... 1.*=2"),
+        (lambda: kr.StageConfig(3, 3, 1, 1, 8, 1, 2, False, 2), "at most half of the kernel.*=2"),
         (lambda: kr.FBNetV3Config(16, ()), "`stages` must be one or more"),
         (lambda: kr.FBNetV3Config(0, STAGES), "`stem` must be a positive integer"),
         (lambda: kr.FBNetV3Config(16, STAGES, head_expansion=0), "`head_expansion`"),
