@@ -4,8 +4,6 @@ The random functions are for `tf.data` pipelines, and pure functions of a seed: 
 may be a tensor. `tf.random.fold_in` makes the seed of an epoch, of a batch, of an image.
 """
 
-from keras_resnets.preprocessing.image.blur import gaussian_blur
-from keras_resnets.preprocessing.image.color import color_jitter, grayscale
 from keras_resnets.preprocessing.image.crops import (
     eval_crop,
     random_flip,
@@ -23,9 +21,6 @@ __all__ = [
     "random_resized_crop",
     "random_flip",
     "eval_crop",
-    "color_jitter",
-    "grayscale",
-    "gaussian_blur",
     "simclr_views",
     "multi_crop",
     "crop_and_flip",

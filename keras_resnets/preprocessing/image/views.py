@@ -1,10 +1,7 @@
 """Views of an image to contrast: SimCLR's pairs, SwAV's multi-crop."""
 
-from keras_resnets.preprocessing.image.blur import random_blur
-from keras_resnets.preprocessing.image.checks import check_range
-from keras_resnets.preprocessing.image.color import random_color_jitter, random_grayscale
-from keras_resnets.preprocessing.image.crops import random_flip, random_resized_crop
-from keras_resnets.preprocessing.image.normalization import normalize
+from keras_resnets.preprocessing.image.appearance import Appearance
+from keras_resnets.preprocessing.image.boxes import UNIFORM_AREAS, UNIFORM_HEIGHTS
 
 SWAV_MEAN, SWAV_DEVIATION = (0.485, 0.456, 0.406), (0.228, 0.224, 0.225)
 
@@ -45,30 +42,27 @@ def simclr_views(
 
     Example:
 
-    >>> simclr_views(np.zeros((40, 30, 3), "uint8"), seed=(0, 0), size=32).shape
+    >>> image = np.zeros((40, 30, 3), "uint8")
+    >>> kr.preprocessing.image.simclr_views(image, seed=(0, 0), size=32).shape
     TensorShape([2, 32, 32, 3])
 
     Reference:
         Chen et al., SimCLR, 2020 (arXiv 2002.05709), appendix A; SimCLRv2, 2020 (arXiv 2006.10029).
     """
-    import tensorflow as tf
-
-    check_arguments(size, views, area, ratio, color_strength, grayscale)
+    _check(image, size, views, area, ratio, color_strength, grayscale)
     if brightness not in ("multiplicative", "additive"):
         raise ValueError(
             '`brightness` must be "multiplicative" or "additive". '
             f"Received: brightness={brightness!r}"
         )
-    crop_seed, flip_seed, color_seed, gray_seed, blur_seed = tf.unstack(tf.random.split(seed, 5))
-    x = _crops(image, crop_seed, views, size, area, ratio, method="bicubic", attempts=100)
-    x = random_flip(x, flip_seed)
-    if color_strength:
-        x = random_color_jitter(x, color_seed, color_strength, brightness)
-    if grayscale:
-        x = random_grayscale(x, gray_seed, grayscale)
-    if blur:
-        x = random_blur(x, blur_seed, radius=size // 20)
-    return tf.clip_by_value(x, 0.0, 1.0)
+    crops, seed = _crops(image, seed, UNIFORM_HEIGHTS, size, views, area, ratio, "bicubic", False)
+    appearance = Appearance(
+        strength=color_strength,
+        additive=brightness == "additive",
+        grayscale=grayscale,
+        blur=size // 20 if blur else None,
+    )
+    return appearance(crops, seed)
 
 
 def crop_and_flip(image, seed, size=224, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3)):
@@ -89,7 +83,8 @@ def crop_and_flip(image, seed, size=224, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
 
     Example:
 
-    >>> crop_and_flip(np.zeros((40, 30, 3), "uint8"), seed=(0, 0), size=32).shape
+    >>> image = np.zeros((40, 30, 3), "uint8")
+    >>> kr.preprocessing.image.crop_and_flip(image, seed=(0, 0), size=32).shape
     TensorShape([32, 32, 3])
 
     Reference:
@@ -138,7 +133,8 @@ def multi_crop(
     Example:
 
     >>> image = np.zeros((40, 30, 3), "uint8")
-    >>> large, small = multi_crop(image, seed=(0, 0), sizes=(32, 16), counts=(2, 4))
+    >>> large, small = kr.preprocessing.image.multi_crop(
+    ...     image, seed=(0, 0), sizes=(32, 16), counts=(2, 4))
     >>> large.shape, small.shape
     (TensorShape([2, 32, 32, 3]), TensorShape([4, 16, 16, 3]))
 
@@ -153,45 +149,71 @@ def multi_crop(
             f"Received: sizes={sizes}, counts={counts}, areas={areas}"
         )
     groups = []
-    for number, (size, count, area) in enumerate(zip(sizes, counts, areas)):
-        check_arguments(size, count, area, ratio, color_strength, grayscale)
-        seeds = tf.random.split(tf.random.fold_in(seed, number), 5)
-        crop_seed, flip_seed, color_seed, gray_seed, blur_seed = tf.unstack(seeds)
-        x = _crops(image, crop_seed, count, size, area, ratio, antialias=True)
-        x = random_flip(x, flip_seed)
-        if color_strength:
-            x = random_color_jitter(x, color_seed, color_strength)
-        if grayscale:
-            x = random_grayscale(x, gray_seed, grayscale)
-        if blur:
-            x = random_blur(x, blur_seed, radius=size // 20)
-        x = tf.clip_by_value(x, 0.0, 1.0)
-        groups.append(x if mean is None else normalize(x, mean, deviation))
+    for group, (size, count, area) in enumerate(zip(sizes, counts, areas)):
+        _check(image, size, count, area, ratio, color_strength, grayscale)
+        crops, look = _crops(
+            image,
+            tf.random.fold_in(seed, group),
+            UNIFORM_AREAS,
+            size,
+            count,
+            area,
+            ratio,
+            "bilinear",
+            True,
+        )
+        appearance = Appearance(
+            strength=color_strength,
+            grayscale=grayscale,
+            blur=size // 20 if blur else None,
+            mean=mean and tuple(mean),
+            deviation=deviation and tuple(deviation),
+        )
+        groups.append(appearance(crops, look))
     return tuple(groups)
 
 
-def check_arguments(size, views, area, ratio, color_strength, grayscale):
-    for name, value in (("size", size), ("views", views)):
-        if value < 1:
-            raise ValueError(f"`{name}` must be at least 1. Received: {name}={value}")
-    check_range("area", area, 0, 1)
-    check_range("ratio", ratio, 0, float("inf"))
-    if color_strength < 0:
-        raise ValueError(f"`color_strength` must be >= 0. Received: {color_strength}")
-    if not 0 <= grayscale <= 1:
-        raise ValueError(f"`grayscale` must be in [0, 1]. Received: grayscale={grayscale}")
-
-
-def _crops(image, seed, count, size, area, ratio, **how):
-    """Random pieces of one image, `(count, size, size, channels)`, in about [0, 1]."""
+def _crops(image, seed, law, size, count, area, ratio, method, antialias):
+    """Random pieces `(count, size, size, channels)` in about [0, 1], and a seed for what follows."""
     import tensorflow as tf
 
     image = tf.convert_to_tensor(image)
-    greatest = image.dtype.max if image.dtype.is_integer else 1
-    crops = tf.stack(
-        [
-            random_resized_crop(image, one, size, area, ratio, **how)
-            for one in tf.unstack(tf.random.split(seed, count))
-        ]
-    )
-    return crops if greatest == 1 else crops / greatest
+    boxes_seed, next_seed = tf.unstack(tf.random.split(seed))
+    draws = tf.random.stateless_uniform((count, law.draws), boxes_seed)
+    boxes = law.boxes(draws, *tf.unstack(tf.shape(image)[:2]), area, ratio)
+    crops = []
+    for box in tf.unstack(boxes):
+        piece = tf.slice(image, [box[0], box[1], 0], [box[2], box[3], image.shape[-1]])
+        piece = tf.image.resize(
+            tf.cast(piece, tf.float32), (size, size), method, antialias=antialias
+        )
+        crops.append(piece)
+    crops = tf.stack(crops)
+    return (crops / image.dtype.max if image.dtype.is_integer else crops), next_seed
+
+
+def _check(image, size, count, area, ratio, color_strength, grayscale):
+    for name, value in (("size", size), ("views", count)):
+        if value < 1:
+            raise ValueError(f"`{name}` must be at least 1. Received: {name}={value}")
+    for name, value, high in (("area", area, 1), ("ratio", ratio, float("inf"))):
+        if len(value) != 2 or not 0 < value[0] <= value[1] <= high:
+            raise ValueError(
+                f"`{name}` must be two numbers in order, in (0, {high}]. Received: {name}={value}"
+            )
+    if color_strength < 0:
+        raise ValueError(
+            f"`color_strength` must be >= 0. Received: color_strength={color_strength}"
+        )
+    if not 0 <= grayscale <= 1:
+        raise ValueError(f"`grayscale` must be in [0, 1]. Received: grayscale={grayscale}")
+    if len(image.shape) != 3:
+        raise ValueError(
+            f"`image` must be (height, width, channels). Received: image.shape={tuple(image.shape)}"
+        )
+    if (color_strength or grayscale) and image.shape[-1] != 3:
+        raise ValueError(
+            "`image` must have three channels for a change of colours; without them use "
+            "`color_strength=0, grayscale=0`. "
+            f"Received: image.shape={tuple(image.shape)}"
+        )
