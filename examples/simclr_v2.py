@@ -222,9 +222,16 @@ def fit(recipe, trainer, batches, steps=None):
 def neighbours(backbone, batches):
     """Accuracy of 20 nearest neighbours among the training images, by their labels."""
     extract = FeatureExtractor(backbone)
-    steps = batches.steps_per_epoch
-    bank = extract(batches.train(0).take(steps))
+    plain = trainers.ImageBatches(
+        batches.data, batches.recipe.replace(flip=False, **whole(batches))
+    )
+    bank = extract(plain.train().take(plain.steps_per_epoch))
     return kr.metrics.knn_evaluate(*bank, *extract(batches.test()), k=20, temperature=0.1).top1
+
+
+def whole(batches):
+    """Images in memory are not cropped; others must be, to be of one size."""
+    return {"crop": None} if batches.arrays else {}
 
 
 def report(runs, output):
