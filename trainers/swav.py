@@ -27,8 +27,9 @@ class SwAV(SelfSupervised):
     return the backbone's features; `trainer.backbone` is what is kept.
 
     Logged beside the loss: `code_entropy`, the entropy of the mean code (log K: balanced),
-    `used_prototypes`, how many are the nearest of some image, and `deviation` of the unit
-    embeddings (0: collapsed; 1 / sqrt(D): healthy).
+    `used_prototypes`, how many are the nearest of some image, `deviation` of the unit embeddings
+    (0: collapsed; 1 / sqrt(D): healthy) and, with a queue, `queue_used`, the share of the steps in
+    which it took part: where that rises the loss may jump.
 
     Args:
         backbone: `keras.Model` from images to pooled features (B, C).
@@ -114,6 +115,8 @@ class SwAV(SelfSupervised):
             EmbeddingQueue(queue_length, projection_dim, name=f"queue{i}")
             for i in range(len(self.crops_for_assign) if queue_length else 0)
         ]
+        if queue_length:
+            self.means["queue_used"] = keras.metrics.Mean("queue_used")
         if synchronized_bn:
             synchronize_batch_norm(self)
         self.built = True
@@ -167,10 +170,28 @@ class SwAV(SelfSupervised):
         embeddings = self.projection_head(features, training=training)
         embeddings = unit_rows(tf.cast(embeddings, tf.float32))
         scores = tf.split(self.prototypes(embeddings, training=training), crops)
-        loss = self.loss(scores, **self.queue_scores(views[0].shape[0]))
+        self.check_partition(views[0].shape[0])
+        queue = self.queue_scores(views[0].shape[0])
+        loss = self.loss(scores, **queue)
         parts = tf.split(tf.stop_gradient(embeddings), crops)
         assigned = [parts[i] for i in self.crops_for_assign]
-        return loss, features, self.figures_of(scores, parts), assigned
+        figures = self.figures_of(scores, parts)
+        if queue:
+            figures["queue_used"] = tf.reduce_max(queue["queue_weights"])
+        return loss, features, figures, assigned
+
+    def check_partition(self, rows):
+        """Warn where there are fewer embeddings to assign than prototypes."""
+        if rows is None:
+            return
+        samples = rows * replica_count() + (self.used_length(rows) if self.queues else 0)
+        if samples < self.num_prototypes:
+            warnings.warn(
+                f"The global batch and the queue hold {samples} embeddings, fewer than the "
+                f"{self.num_prototypes} prototypes, which cannot all be used alike: take fewer "
+                "prototypes or a longer `queue_length`.",
+                stacklevel=2,
+            )
 
     def queue_scores(self, rows):
         """Scores of this replica's part of the queues; they count once the queues are full."""

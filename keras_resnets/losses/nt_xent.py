@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_resnets.collectives import cross_replica_concat, replica_index
-from keras_resnets.losses.checks import positive, same_shapes
+from keras_resnets.losses.checks import check_finite, positive, same_shapes
 
 # Minus infinity for a logit, and finite: its gradient must not become NaN.
 EXCLUDED = -1e9
@@ -27,6 +27,8 @@ class NTXent(keras.losses.Loss):
         temperature: Positive float.
         loss_scale: Positive float, a factor of the loss.
         gather: Whether the views of all replicas are negatives; else each replica's own only.
+        debug: Whether embeddings that are not finite raise, also inside a graph of TensorFlow (but
+            not under XLA), with the first bad row; else they make the loss NaN.
         name: Name of the loss.
         **kwargs: As `keras.losses.Loss`; without reduction there is one value an image.
 
@@ -45,11 +47,20 @@ class NTXent(keras.losses.Loss):
         (arXiv 2002.05709), eq. 1.
     """
 
-    def __init__(self, temperature=0.1, loss_scale=1.0, gather=True, name="nt_xent", **kwargs):
+    def __init__(
+        self,
+        temperature=0.1,
+        loss_scale=1.0,
+        gather=True,
+        debug=False,
+        name="nt_xent",
+        **kwargs,
+    ):
         super().__init__(name=name, **kwargs)
         self.temperature = positive("temperature", temperature)
         self.loss_scale = positive("loss_scale", loss_scale)
         self.gather = gather
+        self.debug = debug
 
     def __call__(
         self, y_true, y_pred, sample_weight=None, keys=None, queue=None, queue_weights=None
@@ -74,6 +85,8 @@ class NTXent(keras.losses.Loss):
     def call(self, y_true, y_pred):
         a, b = y_true["view"], y_pred
         same_shapes("views", [a, b])
+        for name, view in (("y_true", a), ("y_pred", b)) if self.debug else ():
+            check_finite(name, view, in_graph=True)
         a, b = unit_rows(a), unit_rows(b)
         keys = [unit_rows(key) for key in y_true.get("keys", (a, b))]
         all_a, all_b, own = others(self.gather, *keys)
@@ -100,6 +113,7 @@ class NTXent(keras.losses.Loss):
             "temperature": self.temperature,
             "loss_scale": self.loss_scale,
             "gather": self.gather,
+            "debug": self.debug,
         }
 
 

@@ -99,13 +99,18 @@ def image_input(input_tensor=None, input_shape=None, minimum=32, channels=3):
             "`input_shape` must be (height, width, channels), with known channels. "
             f"Received: input_shape={tuple(shape[1:])}"
         )
-    sides = shape[2:] if first else shape[1:3]
-    if any(side is not None and side < minimum for side in sides):
+    if any(side < minimum for side in known_sides(input_tensor)):
         raise ValueError(
             f"`input_shape` must have sides of at least {minimum}. "
             f"Received: input_shape={tuple(shape[1:])}"
         )
     return input_tensor
+
+
+def known_sides(images):
+    """Height and width of a tensor of images, as far as they are known."""
+    sides = images.shape[2:] if channel_axis() == 1 else images.shape[1:3]
+    return [side for side in sides if side is not None]
 
 
 def image_model(
