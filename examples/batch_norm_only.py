@@ -9,7 +9,6 @@ Finished runs are kept in OUTPUT/runs.json and not run again; `--restart` begins
 import argparse
 import itertools
 import json
-import os
 from pathlib import Path
 
 import keras
@@ -18,6 +17,7 @@ import tensorflow as tf
 
 import keras_resnets as kr
 from keras_resnets import analysis
+from keras_resnets.files import write_whole
 from trainers import PartialTrainer
 from trainers.recipes import BATCH_NORM_ONLY_CIFAR10
 
@@ -51,7 +51,8 @@ def main():
     bar = keras.utils.Progbar(len(missing) * args.epochs, unit_name="epoch")
     for key in missing:
         runs[key] = run(data, *wanted[key], args.epochs, args.batch_size, bar)
-        write(path, json.dumps(runs, indent=1))
+        with write_whole(path) as place:
+            place.write_text(json.dumps(runs, indent=1), encoding="utf-8")
     report([run for key, run in runs.items() if key.startswith(f"{args.data} ")], output)
 
 
@@ -200,7 +201,8 @@ def report(runs, output):
         )
     table = analysis.Table(rows)
     print(f"\n{table}")
-    write(output / "table.md", table.to_markdown() + "\n")
+    with write_whole(output / "table.md") as place:
+        place.write_text(table.to_markdown() + "\n", encoding="utf-8")
     plot(groups, output / "accuracy.png")
     shown = {}
     for (depth, width, variant), group in groups.items():
@@ -236,17 +238,8 @@ def plot(groups, path):
     axes.set_xticks(range(len(networks)), [f"ResNet-{d} W={w}" for d, w in networks])
     axes.set_ylabel("test accuracy (%)")
     axes.legend()
-    write(path, None, figure)
-
-
-def write(path, text, figure=None):
-    """Write beside the place, then move there: a run that is cut off leaves no half a file."""
-    temporary = path.with_name(f"{path.stem}.part{path.suffix}")
-    if figure is None:
-        temporary.write_text(text, encoding="utf-8")
-    else:
-        figure.savefig(temporary, dpi=120)
-    os.replace(temporary, path)
+    with write_whole(path) as place:
+        figure.savefig(place, dpi=120)
 
 
 if __name__ == "__main__":

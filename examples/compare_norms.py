@@ -12,7 +12,6 @@ are kept in OUTPUT/runs.json and not run again; `--restart` begins anew.
 import argparse
 import itertools
 import json
-import os
 from pathlib import Path
 
 import keras
@@ -21,6 +20,7 @@ import numpy as np
 import keras_resnets as kr
 import trainers
 from keras_resnets.analysis import Table
+from keras_resnets.files import write_whole
 from trainers.recipes import RESNET_SMALL
 
 GROUPS = 8  # of 16 to 64 channels; the layers' own 32 are for the widths of ImageNet's networks
@@ -63,7 +63,8 @@ def main():
     bar = keras.utils.Progbar(len(missing), unit_name="run")
     for key in missing:
         runs[key] = run(data, args, *wanted[key])
-        write(path, json.dumps(runs, indent=1))
+        with write_whole(path) as place:
+            place.write_text(json.dumps(runs, indent=1), encoding="utf-8")
         bar.add(1, [("accuracy", runs[key]["accuracy"])])
     report([run for key, run in runs.items() if key.startswith(f"{setting};")], setting, output)
 
@@ -154,7 +155,9 @@ def report(runs, setting, output):
         )
     table = Table(rows)
     print(f"\n{setting}: test accuracy %\n{table}")
-    write(output / "table.md", f"{setting}: test accuracy %\n\n{table.to_markdown()}\n")
+    with write_whole(output / "table.md") as place:
+        text = f"{setting}: test accuracy %\n\n{table.to_markdown()}\n"
+        place.write_text(text, encoding="utf-8")
     plot(accuracies, norms, batches, setting, output / "accuracy.png")
     print(f"Table and plot: {output}")
 
@@ -189,17 +192,8 @@ def plot(accuracies, norms, batches, setting, path):
     axes.set(xlabel="images a step", ylabel="test accuracy (%)")
     axes.set_title(setting, fontsize="small")
     axes.legend()
-    write(path, None, figure)
-
-
-def write(path, text, figure=None):
-    """Write beside the place, then move there: a run that is cut off leaves no half a file."""
-    temporary = path.with_name(f"{path.stem}.part{path.suffix}")
-    if figure is None:
-        temporary.write_text(text, encoding="utf-8")
-    else:
-        figure.savefig(temporary, dpi=120)
-    os.replace(temporary, path)
+    with write_whole(path) as place:
+        figure.savefig(place, dpi=120)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ def main():
     if getattr(data, "test", None) is None:
         sys.exit("--data must have a test split, as a folder with train/ and test/ has")
     recipe, batches = prepare(args, data)
-    model = network(args, batches)
+    options = {"norm_act": args.norm_act} if args.norm_act else {}
+    model = network(args.model, batches, **options)
     output = Path(args.output or f"results/{args.model}")
     output.mkdir(parents=True, exist_ok=True)
     shape = "x".join(map(str, batches.image_shape))
@@ -65,7 +66,7 @@ def main():
     (output / "table.md").write_text(table.to_markdown() + "\n", encoding="utf-8")
     plot(output / "epochs.csv", output / "curves.png", args)
     print(f"Curves: {output / 'curves.png'}")
-    export(args, batches, model, data.class_names, output)
+    export(args.model, batches, model, data.class_names, output)
 
 
 def parse():
@@ -100,12 +101,11 @@ def prepare(args, data):
     return recipe, trainers.ImageBatches(data, recipe)
 
 
-def network(args, batches):
+def network(model, batches, **options):
     """The network of logits: a factory by its name, or `cifar_resnet56`, `wide_resnet16_4`."""
-    options = {"norm_act": args.norm_act} if args.norm_act else {}
-    small = re.fullmatch(r"(cifar_resnet|wide_resnet)(\d+)(?:_(\d+))?", args.model)
-    if args.model in factories():
-        factory = getattr(kr, args.model)
+    small = re.fullmatch(r"(cifar_resnet|wide_resnet)(\d+)(?:_(\d+))?", model)
+    if model in factories():
+        factory = getattr(kr, model)
     elif small:
         name, *numbers = small.groups()
         factory = getattr(kr, name)
@@ -114,8 +114,8 @@ def network(args, batches):
         )
     else:
         sys.exit(
-            f"--model must be cifar_resnetDEPTH, wide_resnetDEPTH_K or one of "
-            f"{', '.join(factories())}. Received: {args.model}"
+            f"A network must be cifar_resnetDEPTH, wide_resnetDEPTH_K or one of "
+            f"{', '.join(factories())}. Received: {model}"
         )
     return factory(
         input_shape=batches.image_shape,
@@ -177,9 +177,9 @@ def plot(log, path, args):
     figure.savefig(path, dpi=120)
 
 
-def export(args, batches, model, class_names, output):
+def export(name, batches, model, class_names, output):
     """A SavedModel that takes images of 0 to 255; what it answers to a few of the test images."""
-    path = output / "saved_models" / args.model / "1"
+    path = output / "saved_models" / name / "1"
 
     def classify(images):
         return {"probabilities": tf.nn.softmax(model(batches.normalize(images), training=False))}

@@ -86,3 +86,18 @@ def test_readme(root, tmp_path):
     assert run.returncode == 0, run.stderr
     assert 0 < float(run.stdout.split()[-1]) < 0.6
     assert (tmp_path / "saved_models/ecapa_tdnn/1/saved_model.pb").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", ["simclr_v2", "swav"])
+def test_without_labels(root, tmp_path, system):
+    command = [sys.executable, root / "examples" / f"{system}.py", "--short", "--output", tmp_path]
+    for _ in range(2):  # the second run finds all done
+        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+    assert "Seed 0" not in run.stdout
+    state = json.loads((tmp_path / "runs.json").read_text())["results"]["0"]
+    found = state if system == "simclr_v2" else {**state["untrained"], **state["multi-crop"]}
+    assert all(0.1 < accuracy <= 1 for accuracy in found.values()), found
+    assert (tmp_path / "table.md").exists() and (tmp_path / "accuracy.png").exists()
+    assert [*tmp_path.rglob("saved_model.pb")]

@@ -14,6 +14,7 @@ FLOORS = [
     # the ground: any room may stand on it
     [
         "keras_resnets.collectives",
+        "keras_resnets.files",
         "keras_resnets.kernels",
         "keras_resnets.version",
         "keras_resnets.weights",

@@ -1,6 +1,6 @@
 """Training algorithms: `keras.Model` subclasses with their own step, recipes, callbacks."""
 
-from trainers import recipes
+from trainers import recipes, soft_labels
 from trainers.callbacks import (
     CollapseMonitor,
     EnergyLogger,
@@ -8,13 +8,17 @@ from trainers.callbacks import (
     MarginSchedule,
     VerificationCallback,
 )
+from trainers.cut_mix import CutMix
 from trainers.distillation import Distiller
 from trainers.evaluation import LinearProbe, embed_trials
 from trainers.image_data import ImageBatches
-from trainers.meal import MEALV2, CutMix, default_discriminator
+from trainers.image_export import export_classifier
+from trainers.labels import few_labels
+from trainers.meal import MEALV2, default_discriminator
 from trainers.partial import PartialTrainer, RandomMask, TrainOnly, train_only
 from trainers.resume import Resume
 from trainers.simclr import SimCLR
+from trainers.soft_labels import StoredSoftLabels
 from trainers.speaker import SpeakerTrainer
 from trainers.swav import SwAV
 
@@ -33,11 +37,15 @@ __all__ = [
     "Resume",
     "SimCLR",
     "SpeakerTrainer",
+    "StoredSoftLabels",
     "SwAV",
     "TrainOnly",
     "VerificationCallback",
     "default_discriminator",
     "embed_trials",
+    "export_classifier",
+    "few_labels",
     "recipes",
+    "soft_labels",
     "train_only",
 ]

@@ -5,33 +5,36 @@ import tensorflow as tf
 
 from keras_resnets.losses import soft_cross_entropy
 from trainers.replicas import global_mean, jit_without_replicas
-from trainers.teachers import Teachers, ends_in_probabilities, to_logits
+from trainers.soft_labels import StoredSoftLabels
+from trainers.teachers import Teachers, classes_of, ends_in_probabilities, to_logits
 
 
 class Distillation(keras.Model):
     """Base of `Distiller` and `MEALV2`: the student in training, teachers that are only asked.
 
-    A subclass has `objective(images, labels, weights)`, which returns a replica's part of the loss,
-    the student's outputs and a dict of parts of figures to log.
+    A subclass has `objective(images, targets, weights)`, which returns a replica's part of the
+    loss, the student's outputs and a dict of parts of the `figures`, which are logged. `targets`
+    are labels, or what `StoredSoftLabels.dataset` gives.
     """
 
-    figures = ()
-
-    def __init__(self, student, teachers, temperature=1.0, activation="softmax", **kwargs):
+    def __init__(
+        self, student, teachers, temperature=1.0, activation="softmax", figures=(), **kwargs
+    ):
         super().__init__(**kwargs)
         if not temperature > 0:
             raise ValueError(f"`temperature` must be positive. Received: temperature={temperature}")
-        if teachers.classes not in (None, student.output_shape[-1]):
+        if isinstance(teachers, StoredSoftLabels) and temperature != teachers.temperature:
             raise ValueError(
-                "Teacher and student must have the same classes. Received: "
-                f"{teachers.classes} and {student.output_shape[-1]}"
+                f"`temperature` must be that of the stored soft labels, {teachers.temperature}. "
+                f"Received: temperature={temperature}"
             )
+        check_classes(teachers.classes, classes_of(student, "The student"))
         self.student = student
         self.teachers = teachers
         self.temperature = temperature
         self.activation = activation
         self.student_logits = not ends_in_probabilities(student)
-        self.means = {name: keras.metrics.Mean(name) for name in self.figures}
+        self.means = {name: keras.metrics.Mean(name) for name in figures}
         self.built = True
 
     def call(self, inputs, training=False):
@@ -60,14 +63,17 @@ class Distillation(keras.Model):
             self.optimizer.build(self.trainable_variables)
 
     def train_step(self, data):
-        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        images, targets, weights = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
-            loss, outputs, figures = self.objective(images, labels, weights)
+            loss, outputs, figures = self.objective(images, targets, weights)
             scaled = self.optimizer.scale_loss(loss)
-        self.optimizer.apply(
-            tape.gradient(scaled, self.trainable_variables), self.trainable_variables
-        )
-        return self.log(loss, figures, images, labels, outputs, weights)
+        self.apply_gradients(tape, scaled)
+        return self.log(loss, figures, images, self.teachers.labels(targets), outputs, weights)
+
+    def apply_gradients(self, tape, loss):
+        """One step of the optimizer."""
+        variables = self.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, variables), variables)
 
     def test_step(self, data):
         """The student alone, against labels; the teachers are not asked."""
@@ -87,7 +93,22 @@ class Distillation(keras.Model):
             self.means[name].update_state(part * replicas)
         if labels is None:
             return self.get_metrics_result()
-        return self.compute_metrics(images, labels, outputs, weights)
+        return super().compute_metrics(images, labels, outputs, weights)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """What Keras asks before a first step on replicas, with the targets as they come."""
+        labels = self.teachers.labels(y)
+        if labels is None:
+            return self.get_metrics_result()
+        return super().compute_metrics(x, labels, y_pred, sample_weight)
+
+    def ask(self, images, soft_labels, student):
+        """The teachers' probabilities and logits, as the student's logits; soft labels are both."""
+        if soft_labels is not None:
+            return soft_labels, soft_labels
+        said = self.teachers(images, self.temperature)
+        check_classes(said[0].shape[-1], student.shape[-1])
+        return tuple(tf.reshape(rows, tf.shape(student)) for rows in said)
 
     def get_metrics_result(self):
         """As Keras', but for metrics of labels that have not come yet."""
@@ -124,6 +145,32 @@ class Distillation(keras.Model):
         )
 
 
+def check_classes(teacher, student):
+    if teacher not in (None, student):
+        raise ValueError(
+            f"Teacher and student must have the same classes. Received: {teacher} and {student}"
+        )
+
+
+def as_teachers(teachers, inputs, weights, ensemble, activation, from_logits):
+    """`Teachers`, or the `StoredSoftLabels` that are given in their place."""
+    if not isinstance(teachers, StoredSoftLabels):
+        return Teachers(teachers, inputs, weights, ensemble, activation, from_logits)
+    for name, value, only in (
+        ("teacher_input", inputs, None),
+        ("teacher_weights", weights, None),
+        ("ensemble", ensemble, "mean_probabilities"),
+        ("activation", activation, "softmax"),
+        ("from_logits", from_logits, "auto"),
+    ):
+        if value != only:
+            raise ValueError(
+                f"`{name}` is for teachers that are asked: with `StoredSoftLabels` it must be "
+                f"{only!r}. Received: {name}={value!r}"
+            )
+    return teachers
+
+
 def row_weights(weights, logits):
     """The sample weights, one a row of logits."""
     count = tf.shape(logits)[0]
@@ -146,7 +193,8 @@ class Distiller(Distillation):
 
     Args:
         student: `keras.Model`, in logits or probabilities.
-        teacher: what `Teachers` takes: a model, a function, a SavedModel's path, a list of them.
+        teacher: what `Teachers` takes: a model, a function, a SavedModel's path, a list of them;
+            or a `trainers.soft_labels.StoredSoftLabels`, on whose `dataset` it is then trained.
         temperature: positive float; below 1 sharpens: SimCLRv2 distils itself at 0.1.
         alpha: share of the teacher, 0 to 1.
         scale_by_temperature_squared: whether the teacher's term is multiplied by temperature^2.
@@ -173,8 +221,6 @@ class Distiller(Distillation):
         section 2, eq. 2 and 3.
     """
 
-    figures = ("similarity_loss", "label_loss", "teacher_agreement")
-
     def __init__(
         self,
         student,
@@ -191,18 +237,19 @@ class Distiller(Distillation):
     ):
         if not 0 <= alpha <= 1:
             raise ValueError(f"`alpha` must be in [0, 1]. Received: alpha={alpha}")
-        teachers = Teachers(
+        teachers = as_teachers(
             teacher, teacher_input, teacher_weights, ensemble, activation, from_logits
         )
-        super().__init__(student, teachers, temperature, activation, **kwargs)
+        figures = ("similarity_loss", "label_loss", "teacher_agreement")
+        super().__init__(student, teachers, temperature, activation, figures, **kwargs)
         self.alpha = alpha
         self.scale_by_temperature_squared = scale_by_temperature_squared
 
-    def objective(self, images, labels, weights):
+    def objective(self, images, targets, weights):
+        soft_labels, labels = self.teachers.split(targets)
         outputs = self.student(images, training=True)
         logits = self.logits_of(outputs)
-        targets, _ = self.teachers(images, self.temperature)
-        targets = tf.reshape(targets, (-1, targets.shape[-1]))
+        targets, _ = self.ask(images, soft_labels, logits)
         each = self.cross_entropy(targets, logits, self.temperature)
         rows = row_weights(weights, logits)
         similarity = global_mean(each, rows)

@@ -1,5 +1,6 @@
 """Batches of labelled images, as a recipe wants them."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -45,8 +46,9 @@ class ImageBatches:
     def __init__(self, data, recipe):
         self.recipe = recipe
         self.classes = len(data.class_names)
-        self.data = data
-        self.arrays = hasattr(data, "x_train")
+        self.data = data = with_channels(data)
+        # whose crops are batched pieces of one size; others are cut image by image
+        self.arrays = hasattr(data, "x_train") and recipe.crop != "resized"
         if self.arrays:
             self.x_train = self._prepared(data.x_train)
         spec = (self.x_train if self.arrays else data.train.element_spec[0]).shape
@@ -150,8 +152,7 @@ class ImageBatches:
         return tf.image.resize(images, (size, size), antialias=True)
 
     def _prepared(self, images):
-        """Arrays with channels, at the recipe's size."""
-        images = images[..., None] if images.ndim == 3 else images
+        """Arrays at the recipe's size."""
         parts = np.array_split(images, -(-len(images) // 512))
         return np.concatenate([np.asarray(self._scaled(part)) for part in parts])
 
@@ -167,6 +168,15 @@ class ImageBatches:
             )
         mean, deviation = images.mean(0, "float64"), images.std(0, "float64")
         return partial(preprocessing.normalize, mean=mean, deviation=np.maximum(deviation, 1e-6))
+
+
+def with_channels(data):
+    """Images in memory with an axis of channels; streams have one."""
+    if not hasattr(data, "x_train") or data.x_train.ndim == 4:
+        return data
+    images = {name: getattr(data, name) for name in ("x_train", "x_test")}
+    images = {name: x if x is None else x[..., None] for name, x in images.items()}
+    return replace(data, **images)
 
 
 def _fold_in(seed, number):

@@ -16,8 +16,8 @@ class ImageRecipe(Recipe):
 
     Args:
         name, source, data, batch_size, epochs, steps, optimizer, optimizer_args,
-            learning_rate, end_learning_rate, schedule, step_size, cycle_mode, gamma,
-            milestones, warmup, weight_decay, seed: as in `Recipe`.
+            learning_rate, end_learning_rate, scaling, schedule, step_size, cycle_mode, gamma,
+            milestones, warmup, warmup_start, weight_decay, seed: as in `Recipe`.
         size: side of what the network sees; `None`: the images as they are.
         crop: in training: `"pad"`: padded by `pad` pixels and cropped; `"resized"`: a random piece
             scaled to `size`; `None`: none.

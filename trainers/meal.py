@@ -4,19 +4,24 @@ import keras
 import tensorflow as tf
 
 from keras_resnets.models.conv_norm_act import TORCH_LINEAR
-from trainers.distillation import Distillation, row_weights
+from trainers.cut_mix import CutMix
+from trainers.distillation import Distillation, as_teachers, row_weights
 from trainers.replicas import global_mean
-from trainers.teachers import Teachers
+from trainers.soft_labels import StoredSoftLabels
 
 MODES = ("joint", "adversarial", "detached")
+FIGURES = ("similarity_loss", "divergence", "teacher_agreement")
+DISCRIMINATOR_FIGURES = ("discriminator_loss", "discriminator_accuracy")
 
 
-def default_discriminator(classes, final_relu=True):
+def default_discriminator(classes, final_relu=True, widths=None):
     """MEAL V2's discriminator of logits: three dense layers, of a width falling eightfold.
 
     Args:
-        classes: int, width of the input; below 64 the inner widths are kept at 1 and more.
+        classes: int, width of the input. Below 64 the inner widths are kept at 1 and more, and so
+            narrow a network mostly learns nothing: give `widths`.
         final_relu: bool, whether ReLU follows the last layer too, as in the official code.
+        widths: inner widths; default: an eighth and a 64th of `classes`.
 
     Returns:
         A `keras.Model` from logits to two scores: student, teacher.
@@ -29,10 +34,10 @@ def default_discriminator(classes, final_relu=True):
     Reference:
         Shen and Savvides, MEAL V2, 2020 (arXiv 2009.08453), section 3; szq0214/MEAL-V2.
     """
-    widths = (max(1, classes // 8), max(1, classes // 64), 2)
+    widths = (*(widths or (max(1, classes // 8), max(1, classes // 64))), 2)
     layers = [keras.Input((classes,), dtype="float32")]
     for i, width in enumerate(widths, 1):
-        activation = "relu" if i < 3 or final_relu else None
+        activation = "relu" if i < len(widths) or final_relu else None
         bound = (classes if i == 1 else widths[i - 2]) ** -0.5
         layers.append(
             keras.layers.Dense(
@@ -64,7 +69,9 @@ class MEALV2(Distillation):
 
     Args:
         student: `keras.Model`, in logits or probabilities.
-        teachers: what `Teachers` takes: a model, a function, a SavedModel's path, a list of them.
+        teachers: what `Teachers` takes: a model, a function, a SavedModel's path, a list of them;
+            or a `trainers.soft_labels.StoredSoftLabels`, on whose `dataset` it is then trained. The
+            discriminator then compares probabilities instead of logits.
         discriminator: `"default"`, None, or a `keras.Model` from logits to two scores.
         discriminator_weight: factor of its loss.
         discriminator_mode: `"joint"`, the official: its gradient reaches the student as it is;
@@ -76,7 +83,8 @@ class MEALV2(Distillation):
         teacher_weights, ensemble, teacher_input, activation, from_logits: as `weights`, `ensemble`,
             `inputs`, `activation` and `from_logits` of `trainers.teachers.Teachers`.
         mix: function of the images, such as `trainers.CutMix()`; the teachers see what the student
-            sees.
+            sees. With stored soft labels, or a label loss, it must be a `CutMix`: both images'
+            labels then count by their shares.
 
     Raises:
         ValueError: an argument out of range; teacher and student of different classes.
@@ -96,14 +104,6 @@ class MEALV2(Distillation):
         Shen and Savvides, MEAL V2: Boosting Vanilla ResNet-50 to 80%+ Top-1 Accuracy on ImageNet
         without Tricks, 2020 (arXiv 2009.08453), section 3.
     """
-
-    figures = (
-        "similarity_loss",
-        "divergence",
-        "discriminator_loss",
-        "discriminator_accuracy",
-        "teacher_agreement",
-    )
 
     def __init__(
         self,
@@ -135,10 +135,11 @@ class MEALV2(Distillation):
         ):
             if not value >= 0:
                 raise ValueError(f"`{name}` must be >= 0. Received: {name}={value}")
-        teachers = Teachers(
+        teachers = as_teachers(
             teachers, teacher_input, teacher_weights, ensemble, activation, from_logits
         )
-        super().__init__(student, teachers, temperature, activation, **kwargs)
+        figures = FIGURES if discriminator is None else FIGURES + DISCRIMINATOR_FIGURES
+        super().__init__(student, teachers, temperature, activation, figures, **kwargs)
         if discriminator == "default":
             discriminator = default_discriminator(student.output_shape[-1])
         self.discriminator = discriminator
@@ -150,9 +151,12 @@ class MEALV2(Distillation):
         self.label_loss = label_loss and keras.losses.get(label_loss)
         self.label_weight = label_weight
         self.mix = mix
-        if discriminator is None:
-            for name in ("discriminator_loss", "discriminator_accuracy"):
-                del self.means[name]
+        weighed = label_weight or isinstance(teachers, StoredSoftLabels)
+        if weighed and not isinstance(mix, CutMix | None):
+            raise ValueError(
+                "`mix` must be a `CutMix` or None where labels or stored soft labels are weighed "
+                f"by its shares. Received: mix={mix}"
+            )
 
     def compile(self, *args, **kwargs):
         """As `Distiller.compile`."""
@@ -161,28 +165,31 @@ class MEALV2(Distillation):
             with self.distribute_strategy.scope():
                 self.discriminator_optimizer.build(self.discriminator.trainable_variables)
 
-    def train_step(self, data):
+    def apply_gradients(self, tape, loss):
         if self.discriminator_optimizer is None or self.discriminator is None:
-            return super().train_step(data)
-        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-        with tf.GradientTape() as tape:
-            loss, outputs, figures = self.objective(images, labels, weights)
-            scaled = self.optimizer.scale_loss(loss)
+            return super().apply_gradients(tape, loss)
         groups = [self.student.trainable_variables, self.discriminator.trainable_variables]
-        gradients = tape.gradient(scaled, groups)
+        gradients = tape.gradient(loss, groups)
         self.optimizer.apply(gradients[0], groups[0])
         self.discriminator_optimizer.apply(gradients[1], groups[1])
-        return self.log(loss, figures, images, labels, outputs, weights)
 
-    def objective(self, images, labels, weights):
-        if self.mix is not None:
+    def objective(self, images, targets, weights):
+        soft_labels, labels = self.teachers.split(targets)
+        shares, pairs = [1.0], None
+        if isinstance(self.mix, CutMix):
+            images, pairs, share = self.mix.mix(images)
+            shares = [share, 1 - share]
+        elif self.mix is not None:
             images = self.mix(images)
         outputs = self.student(images, training=True)
         logits = self.logits_of(outputs)
-        targets, teacher = self.teachers(images, self.temperature)
-        targets = tf.reshape(targets, tf.shape(logits))
-        teacher = tf.reshape(teacher, tf.shape(logits))
         rows = row_weights(weights, logits)
+        targets, teacher = self.ask(images, soft_labels, logits)
+        student, teacher = logits, [(1.0, teacher)]
+        if soft_labels is not None:
+            student = tf.nn.softmax(logits / self.temperature)
+            teacher = [*zip(shares, self.both(targets, pairs))]
+            targets = tf.add_n([share * part for share, part in teacher])
         entropy = self.cross_entropy(targets, self.logarithm(targets))
         similarity = global_mean(self.cross_entropy(targets, logits, self.temperature), rows)
         agreed = tf.cast(tf.argmax(targets, -1) == tf.argmax(logits, -1), tf.float32)
@@ -193,15 +200,20 @@ class MEALV2(Distillation):
         }
         loss = similarity
         if self.discriminator is not None:
-            told, figures["discriminator_accuracy"] = self.discriminate(logits, teacher, rows)
+            told, figures["discriminator_accuracy"] = self.discriminate(student, teacher, rows)
             figures["discriminator_loss"] = told
             loss += self.signed(told)
         if self.label_weight:
             if labels is None:
                 raise ValueError("`label_weight` above 0 needs labels: give `(x, y)`.")
             label_loss = self.label_loss or self.loss
-            loss += self.label_weight * label_loss(labels, outputs, weights)
+            for share, part in zip(shares, self.both(labels, pairs)):
+                loss += self.label_weight * share * label_loss(part, outputs, weights)
         return loss, outputs, figures
+
+    def both(self, values, pairs):
+        """Values of the images, and of those that `CutMix` pasted into them, if it did."""
+        return [values] if pairs is None else [values, tf.gather(values, pairs)]
 
     def logarithm(self, targets):
         """Logits whose probabilities are the targets."""
@@ -211,18 +223,24 @@ class MEALV2(Distillation):
         return logs - tf.math.log(tf.maximum(1 - targets, 1e-30))
 
     def discriminate(self, student, teacher, rows):
-        """The discriminator's loss and its accuracy over both halves."""
+        """The discriminator's loss and its accuracy over both halves.
+
+        Args:
+            student: what it sees of the student, a row a prediction.
+            teacher: list of `(share, rows)`: the shares of the teacher's half.
+            rows: weights of the predictions.
+        """
         if self.discriminator_mode == "detached":
             student = tf.stop_gradient(student)
         elif self.discriminator_mode == "adversarial":
             student = reverse_gradient(student, self.discriminator_weight)
-        scores = self.discriminator(tf.concat([student, teacher], 0), training=True)
-        count = tf.shape(student)[0]
-        is_teacher = tf.concat([tf.zeros(count, tf.int32), tf.ones(count, tf.int32)], 0)
+        shares, parts = zip(*teacher)
+        scores = self.discriminator(tf.concat([student, *parts], 0), training=True)
+        is_teacher = tf.repeat([0] + [1] * len(parts), tf.shape(student)[0])
+        weights = tf.concat([rows, *(share * rows for share in shares)], 0)
         losses = tf.nn.sigmoid_cross_entropy_with_logits(tf.one_hot(is_teacher, 2), scores)
-        both = tf.concat([rows, rows], 0)
         right = tf.cast(tf.argmax(scores, -1, tf.int32) == is_teacher, tf.float32)
-        return global_mean(tf.reduce_mean(losses, -1), both), global_mean(right, both)
+        return global_mean(tf.reduce_mean(losses, -1), weights), global_mean(right, weights)
 
     def signed(self, loss):
         """The discriminator's term; a reversed gradient carries its weight already."""
@@ -233,46 +251,3 @@ class MEALV2(Distillation):
 def reverse_gradient(x, weight=1.0):
     """The identity, whose gradient is turned round and weighted."""
     return (1 + weight) * tf.stop_gradient(x) - weight * x
-
-
-class CutMix:
-    """Pastes a box of another image of the batch into each image; the box is the same for all.
-
-    Args:
-        alpha: the images' share is drawn from Beta(alpha, alpha).
-        seed: int.
-
-    Example:
-
-    >>> import numpy as np
-    >>> CutMix(seed=0)(np.ones((4, 8, 8, 3), "float32")).shape
-    TensorShape([4, 8, 8, 3])
-
-    Reference:
-        Yun et al., CutMix, ICCV 2019 (arXiv 1905.04899), appendix A.
-    """
-
-    def __init__(self, alpha=1.0, seed=None):
-        if not alpha > 0:
-            raise ValueError(f"`alpha` must be positive. Received: alpha={alpha}")
-        self.alpha = alpha
-        self.seeds = keras.random.SeedGenerator(seed)
-
-    def __call__(self, images):
-        """The mixed images (B, H, W, C)."""
-        images = tf.convert_to_tensor(images)
-        height, width = tf.shape(images)[1], tf.shape(images)[2]
-        keep = keras.random.beta((), self.alpha, self.alpha, seed=self.seeds)
-        share = tf.sqrt(1 - keep)
-
-        def side(size):
-            box = tf.cast(tf.cast(size, tf.float32) * share, tf.int32)
-            centre = keras.random.uniform((), seed=self.seeds) * tf.cast(size, tf.float32)
-            first = tf.cast(centre, tf.int32) - box // 2
-            places = tf.range(size)
-            return (places >= first) & (places < first + box)
-
-        inside = side(height)[:, None] & side(width)[None]
-        noise = keras.random.uniform((tf.shape(images)[0],), seed=self.seeds)
-        other = tf.gather(images, tf.argsort(noise))
-        return tf.where(inside[None, :, :, None], other, images)

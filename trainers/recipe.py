@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 import keras
 
 from keras_resnets.layers import AdditiveAngularMargin
-from keras_resnets.optimizers import CyclicalLearningRate, PiecewiseEpochs, WarmupCosine
+from keras_resnets.optimizers import LARS, CyclicalLearningRate, PiecewiseEpochs, WarmupCosine
 from trainers.callbacks.margin import MarginSchedule
 from trainers.schedules import WarmupDecay
 
 SCHEDULES = ("constant", "cyclical", "cosine", "exponential", "linear", "per_epoch", "piecewise")
+SCALINGS = ("linear", "sqrt")
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,11 @@ class Recipe:
         batch_size: int, examples a step.
         epochs: int, or `None` where `steps` is given.
         steps: int, length in optimizer steps; `None`: `epochs` decides.
-        optimizer: name of a Keras optimizer.
+        optimizer: name of a Keras optimizer, or `"lars"`.
         optimizer_args: its arguments besides the learning rate.
         learning_rate: float, the highest rate.
         end_learning_rate: float, the lowest.
+        scaling: how the rates follow the batch size: `"linear"`, or `"sqrt"`.
         schedule: `"constant"`; `"cyclical"` between the two rates, a half cycle being `step_size`
             steps, in `cycle_mode`; `"cosine"`, `"linear"`, `"exponential"`: from the highest to the
             lowest over the whole training; `"per_epoch"`: times `gamma` after each epoch;
@@ -35,6 +37,7 @@ class Recipe:
         step_size, cycle_mode, gamma, milestones: see `schedule`; milestones are epochs.
         warmup: linear warm-up from 0, in epochs or steps as the length; for `"cosine"`, `"linear"`,
             `"exponential"`, `"piecewise"`.
+        warmup_start: where the warm-up of `"cosine"` begins.
         weight_decay: float.
         seed: int.
 
@@ -55,12 +58,14 @@ class Recipe:
     optimizer_args: dict = field(default_factory=dict)
     learning_rate: float = 1e-3
     end_learning_rate: float = 0.0
+    scaling: str = "linear"
     schedule: str = "constant"
     step_size: int = 1
     cycle_mode: str = "triangular2"
     gamma: float = 1.0
     milestones: tuple = ()
     warmup: float = 0
+    warmup_start: float = 0.0
     weight_decay: float = 0.0
     seed: int = 0
 
@@ -73,6 +78,10 @@ class Recipe:
         if self.schedule not in SCHEDULES:
             raise ValueError(
                 f"`schedule` must be one of {SCHEDULES}. Received: schedule={self.schedule!r}"
+            )
+        if self.scaling not in SCALINGS:
+            raise ValueError(
+                f"`scaling` must be one of {SCALINGS}. Received: scaling={self.scaling!r}"
             )
 
     def replace(self, **changes):
@@ -91,15 +100,19 @@ class Recipe:
         return self.replace(epochs=epochs, warmup=self.warmup * share, milestones=(*milestones,))
 
     def with_batch_size(self, batch_size):
-        """The recipe with other batches, and the learning rate in proportion to them.
+        """The recipe with other batches, and learning rates that follow them, see `scaling`.
 
-        Reference: Goyal et al., "Accurate, large minibatch SGD", 2017, section 2.1.
+        Reference: Goyal et al., "Accurate, large minibatch SGD", 2017, section 2.1; Chen et al.,
+        SimCLR, 2020 (arXiv 2002.05709), appendix B.1.
         """
         scale = batch_size / self.batch_size
+        if self.scaling == "sqrt":
+            scale = scale**0.5
         return self.replace(
             batch_size=batch_size,
             learning_rate=self.learning_rate * scale,
             end_learning_rate=self.end_learning_rate * scale,
+            warmup_start=self.warmup_start * scale,
         )
 
     def total_steps(self, steps_per_epoch):
@@ -129,11 +142,11 @@ class Recipe:
             rates = [highest * self.gamma**i for i in range(len(self.milestones) + 1)]
             return PiecewiseEpochs(self.milestones, rates, steps_per_epoch, warmup_steps=warmup)
         if self.schedule == "cosine":
-            return WarmupCosine(highest, total, warmup_steps=warmup, end=lowest)
+            return WarmupCosine(highest, total, warmup, start=self.warmup_start, end=lowest)
         return WarmupDecay(highest, lowest, total, warmup, shape=self.schedule)
 
     def build_optimizer(self, steps_per_epoch, **kwargs):
-        """The optimizer with its schedule; it has no weight decay of its own.
+        """The optimizer with its schedule; LARS alone has the weight decay, in its norms.
 
         Args:
             steps_per_epoch: int, batches an epoch.
@@ -145,8 +158,20 @@ class Recipe:
             **kwargs,
             "learning_rate": self.build_schedule(steps_per_epoch),
         }
+        if self.optimizer == "lars":
+            return LARS(**{"weight_decay": self.weight_decay, **config})
         kind = type(keras.optimizers.get(self.optimizer))
         return kind(**config)
+
+
+def decaying_optimizer(recipe, steps_per_epoch):
+    """The optimizer for a trainer without weight decay of its own: it must be LARS, to decay."""
+    if recipe.weight_decay and recipe.optimizer != "lars":
+        raise ValueError(
+            f"`weight_decay` of a {type(recipe).__name__} needs the optimizer 'lars'. Received: "
+            f"weight_decay={recipe.weight_decay}, optimizer={recipe.optimizer!r}"
+        )
+    return recipe.build_optimizer(steps_per_epoch)
 
 
 @dataclass(frozen=True)
@@ -155,8 +180,8 @@ class SpeakerRecipe(Recipe):
 
     Args:
         name, source, data, batch_size, epochs, steps, optimizer, optimizer_args,
-            learning_rate, end_learning_rate, schedule, step_size, cycle_mode, gamma,
-            milestones, warmup, weight_decay, seed: as in `Recipe`.
+            learning_rate, end_learning_rate, scaling, schedule, step_size, cycle_mode, gamma,
+            milestones, warmup, warmup_start, weight_decay, seed: as in `Recipe`.
         crop_samples: int, samples (16 kHz) of a training crop.
         features: name of the front end.
         speeds: speed factors; each makes classes of its own.

@@ -1,11 +1,12 @@
 """Resuming a training that was killed, in the middle of an epoch, bit for bit."""
 
-import os
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from keras_resnets.files import write_whole
 
 
 class Resume(keras.callbacks.Callback):
@@ -122,15 +123,8 @@ class Resume(keras.callbacks.Callback):
             for i, variable in enumerate(variables):
                 state[f"{group}/{i}"] = tf.convert_to_tensor(variable.value).numpy()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
-        try:
-            with open(temporary, "wb") as file:
-                np.savez(file, **state)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with write_whole(self.path) as place, open(place, "wb") as file:
+            np.savez(file, **state)
         self._since_save = 0
 
     def _restore(self, group, variables):

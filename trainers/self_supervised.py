@@ -5,6 +5,7 @@ import warnings
 import keras
 import tensorflow as tf
 
+from trainers.finetune import finetune_model
 from trainers.replicas import global_mean, jit_without_replicas
 
 
@@ -21,6 +22,7 @@ class SelfSupervised(keras.Model):
     """
 
     figures = ()
+    finetune_layer = 0  # the projection head's state that labels are best learned from
 
     def __init__(self, backbone, probe=None, **kwargs):
         super().__init__(**kwargs)
@@ -47,6 +49,36 @@ class SelfSupervised(keras.Model):
     def call(self, inputs, training=False):
         """Features (B, C) of images (B, H, W, channels)."""
         return self.backbone(inputs, training=training)
+
+    def finetune_model(self, classes, from_layer=None, freeze_after=-1, name="finetuned"):
+        """A classifier on the backbone and the first layers of the projection head.
+
+        The backbone is shared with the trainer, the head's layers are copied.
+
+        Args:
+            classes: number of classes; the new layer starts at zero and returns logits.
+            from_layer: hidden state of the head to classify; 0: the backbone's features. Default:
+                for `SimCLR` 1, the best for few labels (0 is for many); for `SwAV` 0.
+            freeze_after: -1: all is trained; 0: the stem is frozen; 1 to 3: also the stages up to
+                this one; 4: the whole backbone and the head's layers. What is frozen uses moving
+                statistics.
+            name: of the model.
+
+        Returns:
+            A functional `keras.Model` from images to logits.
+
+        Raises:
+            ValueError: `from_layer` or `freeze_after` out of range.
+
+        Reference:
+            Chen et al., SimCLRv2, 2020 (arXiv 2006.10029), section 2: "fine-tune from a middle
+            layer of the projection head".
+        """
+        if from_layer is None:
+            from_layer = self.finetune_layer
+        return finetune_model(
+            self.backbone, self.projection_head, classes, from_layer, freeze_after, name
+        )
 
     def compile(
         self,

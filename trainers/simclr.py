@@ -4,15 +4,13 @@ import keras
 import tensorflow as tf
 
 from keras_resnets.collectives import cross_replica_concat
-from keras_resnets.layers import BatchNorm2D, ProjectionHead
+from keras_resnets.layers import ProjectionHead
 from keras_resnets.losses import NTXent
 from keras_resnets.losses.nt_xent import unit_rows
 from keras_resnets.weights import from_simclr_checkpoint
 from trainers.queue import EmbeddingQueue
 from trainers.replicas import assign_everywhere, synchronize_batch_norm
 from trainers.self_supervised import SelfSupervised, view_major
-
-FROZEN = ("stem", "stage1", "stage2", "stage3", "stage4")
 
 
 @keras.saving.register_keras_serializable("keras_resnets")
@@ -61,6 +59,7 @@ class SimCLR(SelfSupervised):
         (arXiv 2006.10029), section 2.
     """
 
+    finetune_layer = 1
     figures = (
         "contrastive_top1",
         "contrastive_top5",
@@ -198,61 +197,6 @@ class SimCLR(SelfSupervised):
             "negative_cosine": tf.reduce_mean((tf.reduce_sum(cosines, 1) - positive) / negatives),
             "deviation": tf.reduce_mean(tf.math.reduce_std(tf.concat([a, b], 0), 0)),
         }
-
-    def finetune_model(self, classes, from_layer=1, freeze_after=-1, name="finetuned"):
-        """A classifier on the backbone and the first layers of the projection head.
-
-        The backbone is shared with the trainer, the head's layers are copied.
-
-        Args:
-            classes: number of classes; the new layer starts at zero and returns logits.
-            from_layer: hidden state of the head to classify: 1, the middle, for few labels; 0, the
-                backbone's features, for many.
-            freeze_after: -1: all is trained; 0: the stem is frozen; 1 to 3: also the stages up to
-                this one; 4: the whole backbone and the head's layers. What is frozen uses moving
-                statistics.
-            name: of the model.
-
-        Returns:
-            A functional `keras.Model` from images to logits.
-
-        Raises:
-            ValueError: `from_layer` or `freeze_after` out of range.
-
-        Reference:
-            Chen et al., SimCLRv2, 2020 (arXiv 2006.10029), section 2: "fine-tune from a middle
-            layer of the projection head".
-        """
-        head = self.projection_head
-        if not 0 <= from_layer < head.num_layers:
-            raise ValueError(
-                f"`from_layer` must be in [0, {head.num_layers - 1}]. "
-                f"Received: from_layer={from_layer}"
-            )
-        if freeze_after not in range(-1, 5):
-            raise ValueError(
-                f"`freeze_after` must be in -1 ... 4. Received: freeze_after={freeze_after}"
-            )
-        x, copies = self.backbone.output, []
-        for i in range(from_layer):
-            for kind, layer in ((keras.layers.Dense, head.dense[i]), (BatchNorm2D, head.norms[i])):
-                copy = kind.from_config({**layer.get_config(), "name": f"head_{layer.name}"})
-                x = copy(x)
-                copy.set_weights(layer.get_weights())
-                copies.append(copy)
-            x = keras.layers.Activation("relu", name=f"head_relu{i + 1}")(x)
-        x = keras.layers.Dense(
-            classes, kernel_initializer="zeros", dtype="float32", name="predictions"
-        )(x)
-        model = keras.Model(self.backbone.input, x, name=name)
-        if freeze_after >= 0:
-            prefixes = FROZEN[: freeze_after + 1]
-            for layer in self.backbone.layers:
-                if freeze_after == 4 or layer.name.startswith(prefixes):
-                    layer.trainable = False
-            for layer in copies if freeze_after == 4 else ():
-                layer.trainable = False
-        return model
 
     def get_config(self):
         return {

@@ -66,10 +66,18 @@ class Teachers:
         self.from_logits = [
             not ends_in_probabilities(t) if from_logits == "auto" else from_logits for t in teachers
         ]
-        classes = {t.output_shape[-1] for t in teachers if isinstance(t, keras.Model)}
+        classes = {classes_of(t, "A teacher") for t in teachers if isinstance(t, keras.Model)}
         if len(classes) > 1:
             raise ValueError(f"Teachers must have the same classes. Received: {sorted(classes)}")
         self.classes = classes.pop() if classes else None
+
+    def split(self, targets):
+        """Soft labels, of which there are none, and labels: `StoredSoftLabels` has both."""
+        return None, targets
+
+    def labels(self, targets):
+        """The labels in a batch's targets, or None."""
+        return targets
 
     def __call__(self, images, temperature=1.0):
         """Probabilities of the ensemble at a temperature, and its mean logits, in float32."""
@@ -102,6 +110,14 @@ def _function(teacher):
         return teacher
     signature = tf.saved_model.load(str(teacher)).signatures["serving_default"]
     return lambda x: next(iter(signature(tf.convert_to_tensor(x)).values()))
+
+
+def classes_of(model, name):
+    """The last axis of a model's one output (batch, ..., classes)."""
+    shape = model.output_shape
+    if not isinstance(shape, tuple) or len(shape) < 2 or isinstance(shape[-1], tuple):
+        raise ValueError(f"{name} must have one output (batch, ..., classes). Received: {shape}")
+    return shape[-1]
 
 
 def ends_in_probabilities(model):

@@ -26,6 +26,7 @@ from keras_resnets.analysis.meters import find_meter
 from keras_resnets.analysis.prune import prune_zero_features
 from keras_resnets.analysis.report import CostReport, LayerCost
 from keras_resnets.analysis.representation import RepresentationHealth, representation_health
+from keras_resnets.analysis.study import Runs, plot_spread, spread
 from keras_resnets.analysis.table import Table
 from keras_resnets.analysis.work import ConvSpec, Work
 
@@ -37,6 +38,7 @@ __all__ = [
     "LayerCost",
     "Measurement",
     "RepresentationHealth",
+    "Runs",
     "Table",
     "Work",
     "arithmetic_intensity",
@@ -47,8 +49,10 @@ __all__ = [
     "group_size_objective",
     "measure",
     "optimum_group_size",
+    "plot_spread",
     "register_cost",
     "representation_health",
+    "spread",
     "sweep_group_sizes",
     "traffic_coefficients",
     "DisabledActivations",

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_resnets.files import write_whole
+
 
 def new_figure(*args, **kwargs):
     """A figure that no window owns, and its axes."""
@@ -23,7 +25,8 @@ def plot_report(report, path=None, largest=15):
     bars.set_title(f"Energy: the {len(top)} largest layers, {share:.0%} of all")
     figure.suptitle(f"{report.name}, batch of {report.batch_size}")
     if path is not None:
-        figure.savefig(path, dpi=120)
+        with write_whole(path) as place:
+            figure.savefig(place, dpi=120)
     return figure
 
 

@@ -1,10 +1,9 @@
 """The picture of `GammaReport`s."""
 
-import os
-
 import numpy as np
 
 from keras_resnets.analysis.cost_plot import new_figure
+from keras_resnets.files import write_whole
 
 
 def plot_gammas(reports, path=None, bins=40):
@@ -41,12 +40,6 @@ def plot_gammas(reports, path=None, bins=40):
     axes.set(xlabel="|gamma|", ylabel="share of the features")
     axes.legend()
     if path is not None:
-        stem, suffix = os.path.splitext(os.fspath(path))
-        temporary = f"{stem}.{os.getpid()}.tmp{suffix}"
-        try:
-            figure.savefig(temporary, dpi=120)
-            os.replace(temporary, path)
-        finally:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
+        with write_whole(path) as place:
+            figure.savefig(place, dpi=120)
     return figure

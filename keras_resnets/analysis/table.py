@@ -1,7 +1,8 @@
 """A small table: rows of the same columns."""
 
 import json
-from pathlib import Path
+
+from keras_resnets.files import write_whole
 
 
 class Table:
@@ -41,7 +42,8 @@ class Table:
         """The rows as JSON text; written to `path` too, if given."""
         text = json.dumps(self.rows, indent=1)
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            with write_whole(path) as place:
+                place.write_text(text, encoding="utf-8")
         return text
 
     def to_dataframe(self):

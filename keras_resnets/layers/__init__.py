@@ -43,6 +43,7 @@ from keras_resnets.layers.squeeze_excite import SqueezeExcite1D
 from keras_resnets.layers.stacked_blocks import StackedBlocks
 from keras_resnets.layers.standardized_conv import StandardizedConv2D
 from keras_resnets.layers.stochastic_depth import DropBlock2D, StochasticDepth
+from keras_resnets.layers.window_padding import WindowPadding2D
 from keras_resnets.layers.zero_empty import ZeroEmptyRows
 
 __all__ = [
@@ -88,6 +89,7 @@ __all__ = [
     "StatisticsPooling",
     "StochasticDepth",
     "ThresholdedLinearUnit",
+    "WindowPadding2D",
     "ZeroEmptyRows",
     "evonorm",
     "front_end",

@@ -2,11 +2,10 @@
 
 import json
 import math
-import os
-import tempfile
 
 import numpy as np
 
+from keras_resnets.files import write_whole
 from keras_resnets.metrics.verification import check_costs, check_trials
 
 
@@ -116,15 +115,8 @@ class ScoreCalibrator:
             "weights": self.weights.tolist(),
             "bias": self.bias,
         }
-        folder = os.path.dirname(os.path.abspath(path))
-        handle, temporary = tempfile.mkstemp(dir=folder, suffix=".json")
-        try:
-            with os.fdopen(handle, "w") as file:
-                json.dump(state, file, indent=1)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with write_whole(path) as place:
+            place.write_text(json.dumps(state, indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, path):

@@ -1,10 +1,10 @@
 """Plot of detection error trade-off curves."""
 
-import os
 from statistics import NormalDist
 
 import numpy as np
 
+from keras_resnets.files import write_whole
 from keras_resnets.metrics.verification import det_curve
 
 _TICKS = (0.0001, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
@@ -67,7 +67,8 @@ def plot_det(curves, path=None):
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=2, fontsize="small")
     if path is not None:
-        _save(figure, os.fspath(path))
+        with write_whole(path) as place:
+            figure.savefig(place, dpi=150)
     return figure
 
 
@@ -81,14 +82,3 @@ def _thin(x, y, resolution=1e-3):
     cells = np.round(np.stack([x, y]) / resolution)
     keep = np.append(True, (cells[:, 1:] != cells[:, :-1]).any(axis=0))
     return x[keep], y[keep]
-
-
-def _save(figure, path):
-    stem, suffix = os.path.splitext(path)
-    temporary = f"{stem}.{os.getpid()}.tmp{suffix}"
-    try:
-        figure.savefig(temporary, dpi=150)
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)

@@ -23,6 +23,19 @@ from keras_resnets.models.ecapa_tdnn import (
 from keras_resnets.models.efficientnet import (
     efficientnet_b0,
 )
+from keras_resnets.models.fbnet_v3 import (
+    FBNetV3,
+    FBNetV3Config,
+    StageConfig,
+    fbnet_v3_a,
+    fbnet_v3_a0,
+    fbnet_v3_b,
+    fbnet_v3_c,
+    fbnet_v3_d,
+    fbnet_v3_e,
+    fbnet_v3_f,
+    fbnet_v3_g,
+)
 from keras_resnets.models.googlenet import (
     googlenet,
 )
@@ -94,6 +107,9 @@ from keras_resnets.models.vgg import (
 from keras_resnets.models.x_vector import x_vector
 
 __all__ = [
+    "FBNetV3",
+    "FBNetV3Config",
+    "StageConfig",
     "VariableLengthModel",
     "alexnet",
     "as_logits_model",
@@ -107,6 +123,14 @@ __all__ = [
     "ecapa_tdnn_1024",
     "ecapa_tdnn_512",
     "efficientnet_b0",
+    "fbnet_v3_a",
+    "fbnet_v3_a0",
+    "fbnet_v3_b",
+    "fbnet_v3_c",
+    "fbnet_v3_d",
+    "fbnet_v3_e",
+    "fbnet_v3_f",
+    "fbnet_v3_g",
     "feature_extractor",
     "fold_batch_norm",
     "googlenet",

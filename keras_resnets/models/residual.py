@@ -15,7 +15,7 @@ from keras_resnets.layers import (
     StackedBlocks,
     StochasticDepth,
 )
-from keras_resnets.models.conv_norm_act import ConvNormAct, channel_axis, groups_of
+from keras_resnets.models.conv_norm_act import ConvNormAct, channel_axis, fresh, groups_of
 
 RUN = 32
 EXPANSION = {"basic": 1, "bottleneck": 4}
@@ -64,7 +64,8 @@ class Residual:
         branch = self.bottleneck if self.block == "bottleneck" else self.basic
         x = branch(x, planes, out, stride, dilations, drop_block, name)
         if self.attention == "se":
-            x = squeeze_excite(x, self.se_ratio, name=f"{name}_se")
+            hidden = max(8, int(out * self.se_ratio + 4) // 8 * 8)
+            x = squeeze_excite(x, hidden, name=f"{name}_se")
         elif self.attention == "eca":
             x = efficient_channel_attention(x, name=f"{name}_eca")
         if drop_path:
@@ -213,13 +214,19 @@ def stem(unit, x, kind, width, pool, anti_alias, preactivation):
     return PaddedMaxPooling2D(3, 2, padding, value, name="stem_pool")(x)
 
 
-def squeeze_excite(x, ratio, *, name):
-    """Scales the channels by a gate read from their means."""
-    channels = x.shape[channel_axis()]
-    hidden = max(8, int(channels * ratio + 4) // 8 * 8)
+def squeeze_excite(
+    x, hidden, activation="relu", gating="sigmoid", kernel_initializer="glorot_uniform", *, name
+):
+    """Scales the channels by a gate read from `hidden` features of their means."""
+
+    def conv(x, filters, function, name):
+        init = fresh(kernel_initializer)
+        layer = keras.layers.Conv2D
+        return layer(filters, 1, activation=function, kernel_initializer=init, name=name)(x)
+
     gate = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_mean")(x)
-    gate = keras.layers.Conv2D(hidden, 1, activation="relu", name=f"{name}_fc1")(gate)
-    gate = keras.layers.Conv2D(channels, 1, activation="sigmoid", name=f"{name}_fc2")(gate)
+    gate = conv(gate, hidden, activation, f"{name}_fc1")
+    gate = conv(gate, x.shape[channel_axis()], gating, f"{name}_fc2")
     return keras.layers.Multiply(name=f"{name}_scale")([x, gate])
 
 

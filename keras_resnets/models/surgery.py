@@ -25,8 +25,8 @@ def feature_extractor(model, levels=(2, 3, 4, 5)):
         A `keras.Model` with one output a level; with one output if `levels` is no list.
 
     Raises:
-        ValueError: there is no such layer or level, or the model takes images of any size and is no
-            residual network of this package, so that its strides are not known.
+        ValueError: there is no such layer or level, or the model takes images of any size and its
+            layers are not named by stages (`stage1_...`), so that its strides are not known.
 
     Example:
 
@@ -58,16 +58,16 @@ def _features(model, level):
 
 def _strides(model):
     """`{level: features}`: the last of every stage, or by the static sides of the maps."""
-    axis = 1 if keras.config.image_data_format() == "channels_last" else 2
-    image = model.inputs[0].shape[axis]
     stages = {}
     for layer in model.layers:
         if match := re.match(r"stage(\d+)_", layer.name):
             stages[int(match[1])] = layer.output
-    if stages and image is None:
-        stem = 2 if any(layer.name.startswith("stem_pool") for layer in model.layers) else 0
-        return {s - 1 + stem: features for s, features in stages.items()}
-    maps = list(stages.values()) or [
+    if stages:
+        reach = _reach(model)
+        return {int(math.log2(reach[id(y)])): y for y in stages.values()}
+    axis = 1 if keras.config.image_data_format() == "channels_last" else 2
+    image = model.inputs[0].shape[axis]
+    maps = [
         y for layer in model.layers for y in keras.tree.flatten(layer.output) if len(y.shape) == 4
     ]
     found = {}
@@ -76,6 +76,21 @@ def _strides(model):
         if levels:  # else it is padded
             found[levels[0]] = y
     return found
+
+
+def _reach(model):
+    """`{id of a tensor: the product of the strides on its way from the image}`."""
+    reach = {id(x): 1 for x in model.inputs}
+    for layer in model.layers:
+        node = layer._inbound_nodes[0]
+        before = max((reach[id(x)] for x in node.input_tensors), default=1)
+        if isinstance(layer, keras.Model):
+            strides = _reach(layer)[id(layer.outputs[0])]
+        else:
+            strides = getattr(layer, "strides", 1)
+        strides = strides if isinstance(strides, int) else strides[0]
+        reach |= {id(y): before * strides for y in node.output_tensors}
+    return reach
 
 
 def as_logits_model(model):

@@ -1,5 +1,6 @@
 """Layer-wise adaptive rates: LARS, and LARC as SwAV uses it."""
 
+import math
 import re
 
 import keras
@@ -36,7 +37,9 @@ class LARS(keras.optimizers.Optimizer):
         classic_momentum: Whether the trust acts on the gradient, before the momentum; LARS only.
         exclude: What has neither decay nor trust: `"vectors"` (variables of rank 0 and 1: scales,
             offsets, biases) and regular expressions searched in `variable.path`. Default:
-            `("vectors",)` for LARS, nothing for LARC.
+            `("vectors",)` for LARS, nothing for LARC. `(".*",)` makes it SGD with momentum.
+        multipliers: Factors of the learning rate, as `{"predictions": 20.0}`, for variables in
+            whose path the regular expression is found; several that fit are multiplied.
         name: Name of the optimizer.
         **kwargs: As `keras.optimizers.Optimizer`: clipping, averages, accumulation.
 
@@ -66,6 +69,7 @@ class LARS(keras.optimizers.Optimizer):
         variant="lars",
         classic_momentum=True,
         exclude=None,
+        multipliers=None,
         name="lars",
         **kwargs,
     ):
@@ -89,6 +93,9 @@ class LARS(keras.optimizers.Optimizer):
         self.variant = variant
         self.classic_momentum = classic_momentum
         self.exclude = tuple([exclude] if isinstance(exclude, str) else exclude)
+        self.multipliers = {
+            pattern: rate("multipliers", factor) for pattern, factor in (multipliers or {}).items()
+        }
 
     def build(self, variables):
         if self.built:
@@ -96,6 +103,7 @@ class LARS(keras.optimizers.Optimizer):
         super().build(variables)
         self.momentums = self.add_optimizer_variables(variables, "momentum")
         self.adapts = [not self.excluded(v) for v in variables]
+        self.factors = [self.factor(v) for v in variables]
 
     def excluded(self, variable):
         """Whether a variable has neither decay nor trust."""
@@ -104,15 +112,20 @@ class LARS(keras.optimizers.Optimizer):
             for what in self.exclude
         )
 
+    def factor(self, variable):
+        """What the learning rate of a variable is multiplied by."""
+        fitting = [f for p, f in self.multipliers.items() if re.search(p, variable.path)]
+        return math.prod(fitting)
+
     def update_step(self, gradient, variable, learning_rate):
         if hasattr(gradient, "indices"):
             raise ValueError(
                 "`LARS` needs dense gradients: use an embedding without sparse gradients. "
                 f"Received: {type(gradient).__name__} for {variable.name!r}"
             )
-        learning_rate = ops.cast(learning_rate, variable.dtype)
-        gradient = ops.cast(gradient, variable.dtype)
         index = self._get_variable_index(variable)
+        learning_rate = ops.cast(learning_rate, variable.dtype) * self.factors[index]
+        gradient = ops.cast(gradient, variable.dtype)
         step = self.larc if self.variant == "larc" else self.lars
         step(gradient, variable, self.momentums[index], learning_rate, self.adapts[index])
 
@@ -160,6 +173,7 @@ class LARS(keras.optimizers.Optimizer):
             "variant": self.variant,
             "classic_momentum": self.classic_momentum,
             "exclude": self.exclude,
+            "multipliers": self.multipliers,
         }
 
 

@@ -4,6 +4,7 @@ import warnings
 
 from keras_resnets.weights import (
     ecapa,
+    fbnet,
     google,
     inception,
     mobile,
@@ -17,7 +18,7 @@ from keras_resnets.weights.assign import assign
 from keras_resnets.weights.checkpoint import read_checkpoint
 from keras_resnets.weights.parts import joined
 
-_PROJECTS = (ecapa, wespeaker, timm, plain_nets, inception, mobile, google, simclr, swav)
+_PROJECTS = (ecapa, wespeaker, timm, plain_nets, inception, mobile, fbnet, google, simclr, swav)
 LAYOUTS = tuple(layout for project in _PROJECTS for layout in project.LAYOUTS)
 # What the classifiers of our models are called.
 CLASSIFIERS = ("predictions", "logits", "aux_predictions")

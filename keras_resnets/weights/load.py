@@ -34,9 +34,9 @@ def load_weights(model, source):
     """
     if source is None:
         return model
-    path = None if isinstance(source, dict) else local_path(source)
-    if path is None or not path.endswith((".keras", ".h5")):
-        from_torch(model, source if path is None else path)
+    path = source if isinstance(source, dict) else local_path(source)
+    if is_public(path):
+        from_torch(model, path)
         return model
     if not os.path.exists(path):
         raise FileNotFoundError(f"There is no weights file {path!r}.")
@@ -52,6 +52,13 @@ def load_weights(model, source):
             f"{path!r} could not be loaded into {model.name!r}; no weight was changed: {error}"
         ) from error
     return model
+
+
+def is_public(source):
+    """Whether `weights=` names a public checkpoint, and not a Keras file or nothing."""
+    if source is None or isinstance(source, dict):
+        return source is not None
+    return not local_path(source).endswith((".keras", ".h5"))
 
 
 def _count(path):

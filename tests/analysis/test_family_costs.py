@@ -62,6 +62,45 @@ def test_wide_resnet():
     assert (report.trainable_params, round(report.macs / 1e9, 3)) == (36_479_194, 5.243)
 
 
+# trainable parameters, of these BN's and SE's biases, multiply-accumulates at the native side; then
+# the "params" and "FLOPs" of the official table
+FBNETS = {
+    "a0": (6_309_964, None, None, 217_917_744, None, None),
+    "a": (8_598_464, 46_400, 8_840, 355_514_328, 8_542_224, 356_598_280),
+    "b": (8_598_464, 46_400, 8_840, 460_150_000, 8_542_224, 461_550_136),
+    "c": (9_973_800, 55_088, 10_576, 555_578_368, 9_907_136, 556_969_904),
+    "d": (10_306_272, 56_608, 11_112, 642_628_864, 10_237_552, 644_420_352),
+    "e": (10_772_872, 60_496, 11_912, 759_952_160, 10_699_464, 762_046_336),
+    "f": (13_896_136, 76_672, 15_392, 1_178_860_656, 13_803_072, 1_181_644_520),
+    "g": (16_623_888, 90_864, 18_376, 2_125_187_200, 16_513_648, 2_129_656_384),
+}
+
+
+@pytest.mark.parametrize(
+    "letter", ["a0", "a", "g", *(pytest.param(x, marks=pytest.mark.release) for x in "bcdef")]
+)
+def test_fbnet_v3(letter):
+    """Both identities of the official table.
+
+    Its parameters leave out batch normalisation and biases, its FLOPs add a pooling's inputs.
+    """
+    side = kr.models.fbnet_v3.CONFIGS[letter].input_size
+    model = getattr(kr, f"fbnet_v3_{letter}")()
+    report = cost(model, (side, side, 3))
+    params, norms, biases, macs, their_params, their_flops = FBNETS[letter]
+    assert (report.trainable_params, report.macs) == (params, macs)
+    assert not report.unsupported
+    if letter == "a0":
+        return
+    counted = [row.trainable_params for row in report.rows if row.type == "BatchNorm2D"]
+    assert sum(counted) == norms and model.count_params() == params + norms
+    gates = [layer.bias for layer in model.layers if "_se_fc" in layer.name]
+    assert sum(bias.shape[0] for bias in gates) == biases
+    assert params - norms - biases - 1000 == their_params
+    pools = [row.words_in for row in report.rows if row.type == "GlobalAveragePooling2D"]
+    assert macs + sum(pools) == their_flops
+
+
 # E2GC: group size -> trainable parameters, multiply-accumulates, of these in the 3x3 ones
 MOBILENET = {
     1: (4_231_976, 568_740_352, 17_385_984),

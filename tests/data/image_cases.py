@@ -13,6 +13,7 @@ BIT = {
     "weight_standardization": True,
     "stem_pool": "max_zero",
 }
+SYMMETRIC = {"dw_padding": "symmetric"}
 
 
 class Case(NamedTuple):
@@ -57,6 +58,9 @@ CASES = {
     "tf_mobilenetv3_small_100": Case("mobilenet_v3_small", static=True, fast=True),
     "tf_mobilenetv3_large_100": Case("mobilenet_v3_large", static=True),
     "tf_efficientnet_b0": Case("efficientnet_b0", static=True, fast=True, takes_bytes=True),
+    "fbnetv3_b": Case("fbnet_v3_b", SYMMETRIC, fast=True),
+    "fbnetv3_d": Case("fbnet_v3_d", SYMMETRIC),
+    "fbnetv3_g": Case("fbnet_v3_g", SYMMETRIC),
 }
 
 

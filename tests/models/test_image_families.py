@@ -130,7 +130,7 @@ FACTORIES = [
     *(getattr(kr.models, name) for name in ("alexnet", "vgg16", "googlenet", "densenet121")),
     *(getattr(kr.models, name) for name in ("inception_v3", "inception_resnet_v2", "wide_resnet")),
     *(getattr(kr.models, name) for name in ("mobilenet_v1", "mobilenet_v3_small", "cifar_resnet")),
-    *(getattr(kr.models, name) for name in ("mobilenet_v3_large", "efficientnet_b0")),
+    *(getattr(kr.models, name) for name in ("mobilenet_v3_large", "efficientnet_b0", "fbnet_v3_a")),
 ]
 RESNETS = [
     getattr(kr.models, name)

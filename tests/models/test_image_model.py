@@ -19,6 +19,7 @@ SMALL = dict(depths=(1, 1), filters=(4, 8), classes=3)
         (kr.simclr_resnet50, {"depths": (1,)}, 0.0, 1 / 255, "rgb"),
         (kr.cifar_resnet, {"depth": 8}, 0.485, 1 / 255, "rgb"),
         (kr.mobilenet_v1, {}, 0.485, 1 / 255, "rgb"),
+        (kr.fbnet_v3_a0, {}, 0.485, 1 / 255, "rgb"),
         (kr.mobilenet_v3_small, {}, 0.5, 1 / 255, "rgb"),
         (kr.mobilenet_v3_small, {"include_preprocessing": True}, 0.0, 1.0, "rgb"),
         (kr.efficientnet_b0, {}, 0.0, 1.0, "rgb"),

@@ -162,3 +162,23 @@ def test_bad_input():
     sparse = tf.IndexedSlices(tf.ones((1, 2)), [1], (4, 2))
     with pytest.raises(ValueError, match=r"dense gradients.*IndexedSlices"):
         optimizer.apply([sparse], [table])
+
+
+def test_multipliers_are_rates_of_their_own():
+    """As SGD with momentum whose variables have a rate each; a second pattern multiplies."""
+    optimizer = LARS(0.1, exclude=(".*",), multipliers={"head": 20.0, "bias": 0.5})
+    names = {"body_kernel": 0.1, "head_kernel": 2.0, "head_bias": 1.0}
+    variables = [keras.Variable([[1.0, 2.0]], name=name) for name in names]
+    optimizer.build(variables)
+    for _ in range(3):
+        optimizer.apply([tf.constant([[0.3, -0.2]])] * 3, variables)
+    for variable, rate in zip(variables, names.values()):
+        plain = keras.Variable([[1.0, 2.0]])
+        sgd = keras.optimizers.SGD(rate, momentum=0.9)
+        for _ in range(3):
+            sgd.apply([tf.constant([[0.3, -0.2]])], [plain])
+        np.testing.assert_allclose(variable, plain, rtol=1e-6)
+    again = LARS.from_config(optimizer.get_config())
+    assert again.multipliers == {"head": 20.0, "bias": 0.5}
+    with pytest.raises(ValueError, match="`multipliers` must be finite"):
+        LARS(multipliers={"head": -1.0})

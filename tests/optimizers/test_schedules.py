@@ -167,3 +167,15 @@ def test_piecewise_epochs():
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_rates_that_follow_the_batch():
+    linear = WarmupCosine(0.3, 100, 10, batch_size=4096)
+    root = WarmupCosine(0.075, 100, 10, batch_size=4096, scaling="sqrt")
+    for step, expected in ((0, 0.0), (5, 2.4), (10, 4.8), (55, 2.4), (100, 0.0)):
+        for schedule in (linear, root, WarmupCosine.from_config(root.get_config())):
+            assert float(schedule(step)) == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(ValueError, match=r"`scaling` must be one of.*'cubic'"):
+        WarmupCosine(0.3, 100, batch_size=8, scaling="cubic")
+    with pytest.raises(ValueError, match="`batch_size` must be an integer >= 1"):
+        WarmupCosine(0.3, 100, batch_size=0)

@@ -11,7 +11,7 @@ from keras_resnets.datasets.image import make_image_data
 from trainers import ImageBatches, PartialTrainer, recipes
 from trainers.recipes import ImageRecipe, Recipe
 
-ALL = [r for r in vars(recipes).values() if isinstance(r, ImageRecipe)]
+ALL = [r for r in vars(recipes).values() if type(r) is ImageRecipe]
 
 
 @pytest.fixture
@@ -181,3 +181,15 @@ def test_decay_spares_normalisations_and_biases(name):
     assert PartialTrainer.from_config(trainer.get_config()).scope == "kernels"
     with pytest.raises(ValueError, match="scope='weights'"):
         PartialTrainer(model, "all", scope="weights")
+
+
+def test_arrays_are_cut_like_a_stream_where_the_recipe_says_so():
+    images = np.arange(6 * 20 * 20, dtype="uint8").reshape(6, 20, 20)
+    data = make_image_data(images, np.arange(6), images, np.arange(6))
+    batches = ImageBatches(data, RESIZED.replace(normalization="unit", size=8))
+    first, again = (next(iter(batches.train(seed=0))) for _ in range(2))
+    np.testing.assert_array_equal(first[0], again[0])
+    assert first[0].shape == (3, 8, 8, 1) and 0 <= np.min(first[0]) < np.max(first[0]) <= 1
+    whole = next(iter(ImageBatches(data, SMALL.replace(batch_size=3, size=8)).train(seed=0)))
+    assert not np.allclose(first[0].numpy().std((1, 2)), whole[0].numpy().std((1, 2)))
+    assert batches.steps_per_epoch == 2 and next(iter(batches.test()))[0].shape == (6, 8, 8, 1)

@@ -57,6 +57,7 @@ def test_auxiliary_heads_are_ignored_or_loaded():
         (kr.mobilenet_v3_large, "classifier.bias"),
         (kr.efficientnet_b0, "classifier.bias"),
         (kr.googlenet, "fc.weight"),
+        (kr.fbnet_v3_a, "conv_head.weight"),
     ],
 )
 def test_encoders_take_a_classifiers_checkpoint(factory, tensor):
@@ -68,6 +69,44 @@ def test_encoders_take_a_classifiers_checkpoint(factory, tensor):
     back = kr.weights.to_torch(encoder)
     assert sorted(back) == sorted(report.loaded)
     assert all(np.array_equal(array, state[name]) for name, array in back.items())
+
+
+def small_fbnet(last, classes=3, **options):
+    """A network of the family's form, with `last` blocks in the sixth stage."""
+    stages = [
+        (3, 3, 1, 1, 8, 2),
+        (5, 3, 2, 2, 8, 1, 2, False, 1),
+        (3, 3, 2, 2, 8, 1),
+        (3, 3, 2, 2, 8, 1),
+        (3, 3, 2, 2, 8, 2, 1, True),
+        (3, 3, 2, 2, 8, last, 2, True, 0),
+        (3, 3, 2, 2, 8, 1, 1, True),
+    ]
+    stages = [kr.StageConfig(*stage) for stage in stages]
+    return kr.FBNetV3(kr.FBNetV3Config(8, stages, 2, 16), classes=classes, **options)
+
+
+@pytest.mark.parametrize("last", [6, 7])
+def test_fbnets_of_timm_have_symmetric_padding(last, untouched):
+    source = small_fbnet(last, dw_padding="symmetric")
+    state = kr.weights.to_torch(source)
+    assert {"blocks.0.0.conv_pw.weight", f"blocks.5.{last}.se.conv_reduce.bias"} <= state.keys()
+    assert state["blocks.5.0.conv_dw.weight"].shape == (16, 1, 3, 3)
+    assert state["classifier.weight"].shape == (3, 16) and "conv_head.bias" not in state
+    x = np.random.default_rng(0).standard_normal((1, 33, 47, 3)).astype("f4")
+    loaded = small_fbnet(last, weights=state)
+    np.testing.assert_array_equal(loaded(x), source(x))
+    official = small_fbnet(last)
+    kr.weights.from_torch(official, state)
+    assert not np.allclose(official(x), source(x), atol=1e-6)
+
+    check = untouched(official)
+    renamed = {key.replace("blocks.5.6.bn1", "blocks.5.6.bn0"): v for key, v in state.items()}
+    with pytest.raises(ValueError, match=r"missing: 'blocks\.5\.6\.bn1\.weight'(.|\n)*unexpected"):
+        kr.weights.from_torch(official, renamed)
+    with pytest.raises(ValueError, match=r"conv_stem\.weight': expected \(8, 3, 3, 3\), found"):
+        small_fbnet(last, weights={**state, "conv_stem.weight": np.zeros((8, 3, 5, 5), "f4")})
+    check()
 
 
 def test_efficientnet_normalises_as_its_weights_expect():

@@ -1,88 +1,6 @@
-"""Images before a network sees them: normalisation, random crops and flips, the crop of evaluation.
-
-The random functions are for `tf.data` pipelines, and pure functions of a seed: two integers, which
-may be a tensor. `tf.random.fold_in` makes the seed of an epoch, of a batch, of an image.
-"""
+"""Pieces of images: random crops and flips, the crop of evaluation."""
 
 import math
-
-import numpy as np
-from keras import ops
-
-from keras_resnets.weights import imagenet
-
-__all__ = [
-    "eval_crop",
-    "normalize",
-    "preprocess_input",
-    "random_flip",
-    "random_pad_crop",
-    "random_resized_crop",
-]
-
-# Subtracted and divided by, of RGB in 0 to 255
-MODES = {
-    "torch": (
-        255 * np.array(imagenet.MEAN, "float32"),
-        255 * np.array(imagenet.DEVIATION, "float32"),
-    ),
-    "caffe": (np.array(imagenet.CAFFE_MEAN_255, "float32"), np.float32(1)),
-    "tf": (np.float32(127.5), np.float32(127.5)),
-    "half": (np.float32(127.5), np.float32(127.5)),
-}
-
-
-def preprocess_input(x, mode="torch"):
-    """Images as the authors of published weights feed them to their networks.
-
-    Args:
-        x: array or tensor `(..., 3)` of RGB in 0 to 255.
-        mode: `"torch"`: ImageNet's mean and deviation (torchvision, timm); `"caffe"`: BGR minus
-            their means (`keras.applications` ResNet v1, VGG); `"tf"`: to [-1, 1]
-            (`keras.applications` ResNet v2, MobileNet); `"half"`: the same numbers, as timm calls
-            them (ResNet v2, BiT).
-
-    Returns:
-        float32, of the shape of `x`; an array of an array, a tensor of a tensor.
-
-    Raises:
-        ValueError: unknown mode, or not three channels.
-
-    Example:
-
-    >>> preprocess_input(np.full((1, 1, 3), 255, "uint8"), "tf").ravel().tolist()
-    [1.0, 1.0, 1.0]
-    >>> np.round(preprocess_input(np.zeros((1, 1, 3)), "caffe"), 1).ravel().tolist()
-    [-103.9..., -116.8..., -123.6...]
-    """
-    if mode not in MODES:
-        raise ValueError(f"`mode` must be one of {[*MODES]}. Received: mode={mode!r}")
-    if x.shape[-1] != 3:
-        raise ValueError(f"`x` must be RGB, (..., 3). Received: x.shape={tuple(x.shape)}")
-    if mode == "caffe":
-        x = (np if isinstance(x, np.ndarray) else ops).flip(x, -1)
-    return normalize(x, *MODES[mode])
-
-
-def normalize(x, mean, deviation):
-    """`(x - mean) / deviation` in float32.
-
-    Args:
-        x: array or tensor `(..., channels)`, of integers or floats.
-        mean, deviation: a number, or one a channel.
-
-    Returns:
-        As `x`, in float32.
-
-    Example:
-
-    >>> normalize(np.array([[1, 20]], "uint8"), [1, 10], [1, 5]).tolist()
-    [[0.0, 2.0]]
-    """
-    mean, deviation = np.asarray(mean, "float32"), np.asarray(deviation, "float32")
-    if isinstance(x, np.ndarray):
-        return (x.astype("float32") - mean) / deviation
-    return ops.divide(ops.subtract(ops.cast(x, "float32"), mean), deviation)
 
 
 def random_pad_crop(images, seed, pad=4):
@@ -148,11 +66,20 @@ def random_flip(images, seed):
     return tf.where(flipped[..., None, None, None], tf.reverse(images, [-2]), images)
 
 
-def random_resized_crop(image, seed, size, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3)):
+def random_resized_crop(
+    image,
+    seed,
+    size,
+    area=(0.08, 1.0),
+    ratio=(3 / 4, 4 / 3),
+    method="bilinear",
+    antialias=False,
+    attempts=10,
+):
     """Cuts a piece of random area, shape and place, and scales it to a square.
 
     The shape is drawn uniformly between the two ratios, as in TensorFlow's ImageNet code
-    (torchvision draws its logarithm). After ten attempts that do not fit, the whole image is taken.
+    (torchvision draws its logarithm). If no attempt fits, the whole image is taken.
 
     Args:
         image: tensor `(height, width, channels)`.
@@ -160,9 +87,11 @@ def random_resized_crop(image, seed, size, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3
         size: int, side of the result.
         area: least and greatest share of the image's area.
         ratio: least and greatest width by height.
+        method, antialias: of `tf.image.resize`.
+        attempts: int, to find a piece that fits.
 
     Returns:
-        float32 tensor `(size, size, channels)`, in the range of `image`.
+        float32 tensor `(size, size, channels)`, in the range of `image`; bicubic goes beyond it.
 
     Example:
 
@@ -182,11 +111,11 @@ def random_resized_crop(image, seed, size, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3
         min_object_covered=0.0,
         area_range=area,
         aspect_ratio_range=ratio,
-        max_attempts=10,
+        max_attempts=attempts,
         use_image_if_no_bounding_boxes=True,
     )
     piece = tf.ensure_shape(tf.slice(image, begin, extent), (None, None, image.shape[-1]))
-    return tf.image.resize(piece, (size, size))
+    return tf.image.resize(piece, (size, size), method, antialias=antialias)
 
 
 def eval_crop(image, size, share=0.875):

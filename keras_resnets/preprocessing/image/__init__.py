@@ -1,0 +1,32 @@
+"""Images before a network sees them: normalisation, crops, colours, blur, views to contrast.
+
+The random functions are for `tf.data` pipelines, and pure functions of a seed: two integers, which
+may be a tensor. `tf.random.fold_in` makes the seed of an epoch, of a batch, of an image.
+"""
+
+from keras_resnets.preprocessing.image.blur import gaussian_blur
+from keras_resnets.preprocessing.image.color import color_jitter, grayscale
+from keras_resnets.preprocessing.image.crops import (
+    eval_crop,
+    random_flip,
+    random_pad_crop,
+    random_resized_crop,
+)
+from keras_resnets.preprocessing.image.normalization import MODES, normalize, preprocess_input
+from keras_resnets.preprocessing.image.views import crop_and_flip, multi_crop, simclr_views
+
+__all__ = [
+    "MODES",
+    "preprocess_input",
+    "normalize",
+    "random_pad_crop",
+    "random_resized_crop",
+    "random_flip",
+    "eval_crop",
+    "color_jitter",
+    "grayscale",
+    "gaussian_blur",
+    "simclr_views",
+    "multi_crop",
+    "crop_and_flip",
+]
