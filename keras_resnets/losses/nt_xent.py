@@ -7,9 +7,12 @@ from keras import ops
 
 from keras_resnets.collectives import cross_replica_concat, replica_index
 from keras_resnets.losses.checks import check_finite, positive, same_shapes
+from keras_resnets.vectors import unit
 
 # Minus infinity for a logit, and finite: its gradient must not become NaN.
 EXCLUDED = -1e9
+# The length below which a row is not brought to length one: the official code's.
+SHORTEST = 1e-6
 
 
 @keras.saving.register_keras_serializable("keras_resnets")
@@ -87,8 +90,8 @@ class NTXent(keras.losses.Loss):
         same_shapes("views", [a, b])
         for name, view in (("y_true", a), ("y_pred", b)) if self.debug else ():
             check_finite(name, view, in_graph=True)
-        a, b = unit_rows(a), unit_rows(b)
-        keys = [unit_rows(key) for key in y_true.get("keys", (a, b))]
+        a, b = unit(a, smallest=SHORTEST), unit(b, smallest=SHORTEST)
+        keys = [unit(key, smallest=SHORTEST) for key in y_true.get("keys", (a, b))]
         all_a, all_b, own = others(self.gather, *keys)
         earlier = []
         if "queue" in y_true:
@@ -161,7 +164,7 @@ class MultiCropNTXent(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         crops = y_pred.shape[1]
-        crops_of = [unit_rows(y_pred[:, v]) for v in range(crops)]
+        crops_of = [unit(y_pred[:, v], smallest=SHORTEST) for v in range(crops)]
         *all_crops, own = others(self.gather, *crops_of)
         # the crops of other images only: each crop's own column is left out
         products = [[x @ ops.transpose(y) / self.temperature for y in all_crops] for x in crops_of]
@@ -181,12 +184,6 @@ class MultiCropNTXent(keras.losses.Loss):
             "temperature": self.temperature,
             "gather": self.gather,
         }
-
-
-def unit_rows(x):
-    """Rows of length one; zero rows stay zero."""
-    squares = ops.sum(ops.square(x), -1, keepdims=True)
-    return x * ops.rsqrt(ops.maximum(squares, 1e-12))
 
 
 def others(gather, *views):

@@ -4,7 +4,8 @@ import types
 
 import keras
 
-from keras_resnets.models.conv_norm_act import TORCH_LINEAR, channel_axis
+from keras_resnets.initializers import TORCH_LINEAR
+from keras_resnets.models.conv_norm_act import channel_axis
 from keras_resnets.weights import imagenet, load_weights
 
 # What published weights were trained on: `(scale * x - mean) / std` of x in 0 to 255, in this order

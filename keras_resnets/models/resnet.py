@@ -2,8 +2,9 @@
 
 import warnings
 
+from keras_resnets.initializers import KAIMING_FAN_OUT
 from keras_resnets.models import residual
-from keras_resnets.models.conv_norm_act import KAIMING_FAN_OUT, ConvNormAct
+from keras_resnets.models.conv_norm_act import ConvNormAct
 from keras_resnets.models.image_model import (
     PREPROCESSING,
     image_input,
