@@ -244,6 +244,10 @@ def simclr_resnet(
 ):
     """The encoder of SimCLR and SimCLRv2.
 
+    What the authors' SavedModels call `initial_conv`, `initial_max_pool`, `block_group1` to
+    `block_group4` and `final_avg_pool` is given by `kr.feature_extractor(model, ["stem_conv",
+    "stem_pool", 2, 3, 4, 5, "avg_pool"])`, with `"stem_conv3"` under selective kernels.
+
     Args:
         depth: 18, 34 (basic blocks), 50, 101, 152 or 200.
         width_multiplier: of every channel count.

@@ -577,6 +577,20 @@ def test_simclr_options():
         kr.simclr_resnet(34, sk_ratio=1 / 16)
 
 
+@pytest.mark.parametrize(("sk_ratio", "stem"), ((0, "stem_conv"), (1 / 16, "stem_conv3")))
+def test_simclr_intermediate_outputs(sk_ratio, stem):
+    tiny = dict(depths=(1, 1, 1, 1), include_top=False, pooling="avg")
+    model = kr.simclr_resnet50(sk_ratio=sk_ratio, **tiny)
+    outputs = kr.feature_extractor(model, [stem, "stem_pool", 2, 3, 4, 5, "avg_pool"])
+    images = np.random.default_rng(0).random((1, 64, 64, 3)).astype("float32")
+    conv, pool, *groups, features = (y.numpy() for y in outputs(images))
+    assert conv.shape == (1, 32, 32, 64) and pool.shape == (1, 16, 16, 64)
+    assert conv.min() < 0 <= pool.min()  # before its normalisation, behind the ReLU
+    sides = [(y.shape[1], y.shape[3]) for y in groups]
+    assert sides == [(16, 256), (8, 512), (4, 1024), (2, 2048)]
+    np.testing.assert_allclose(features, groups[-1].mean((1, 2)), rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("factory", (kr.simclr_resnet50, kr.swav_resnet50))
 def test_widths_are_whole(factory):
     tiny = dict(depths=(1,), include_top=False)

@@ -263,6 +263,13 @@ def test_two_replicas_train_as_one_device_does(replicated):
         np.testing.assert_allclose(two["weights"], one["weights"], atol=5e-4, err_msg=name)
 
 
+def test_a_batch_of_one_image():
+    trainer = compiled()
+    with pytest.warns(UserWarning, match="one image has no negatives"):
+        history = fit(trainer, LARGE[:2], epochs=1, batch_size=1)
+    assert history["loss"] == [0]
+
+
 def test_bad_input():
     with pytest.raises(ValueError, match=r"`momentum` must be in \[0, 1\)"):
         SimCLR(backbone(), momentum=1.0)
