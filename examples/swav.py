@@ -63,7 +63,7 @@ def parse():
     parser.add_argument("--labelled", help="the labelled images, where --data is no array")
     parser.add_argument("--epochs", type=int, help="of the training without labels")
     parser.add_argument("--batch-size", type=int, help="of it; the learning rate follows")
-    parser.add_argument("--side", type=int, help="scale the images to this side; small: half of it")
+    parser.add_argument("--side", type=int, help="scale the images to this side")
     parser.add_argument("--prototypes", type=int, help="default: the recipe's")
     parser.add_argument("--queue", type=int, help="embeddings of earlier batches in the assignment")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
@@ -144,7 +144,8 @@ def prepare(args, data, seed, multi):
         recipe = recipe.replace(queue_length=args.queue)
     if hasattr(data, "x_train"):
         side = args.side or data.x_train.shape[1]
-        recipe = recipe.replace(sizes=(side, side // 2))
+        sizes = (round(side * size / recipe.sizes[0]) for size in recipe.sizes)
+        recipe = recipe.replace(sizes=(*sizes,))
         if data.x_train.ndim == 3:
             recipe = recipe.replace(color_strength=0.0, grayscale=0.0)
     if not multi:
