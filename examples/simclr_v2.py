@@ -63,6 +63,7 @@ def parse():
     parser.add_argument("--labelled", help="the labelled images, where --data is no array")
     parser.add_argument("--epochs", type=int, help="of pretraining; default: the recipe's")
     parser.add_argument("--batch-size", type=int, help="of pretraining; the rate follows it")
+    parser.add_argument("--side", type=int, help="scale the images to this side")
     parser.add_argument("--teacher", help="DEPTHxWIDTH, as 8x16, or as the paper's 152x3+SK")
     parser.add_argument("--student", help="the same for the student")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
@@ -80,7 +81,16 @@ def setting(args):
     """What the runs in a folder have in common."""
     return ", ".join(
         f"{name.replace('_', ' ')} {getattr(args, name)}"
-        for name in ("data", "labelled", "labels", "teacher", "student", "epochs", "batch_size")
+        for name in (
+            "data",
+            "side",
+            "labelled",
+            "labels",
+            "teacher",
+            "student",
+            "epochs",
+            "batch_size",
+        )
         if getattr(args, name)
     )
 
@@ -94,6 +104,10 @@ def run(args, data, seed, output, runs):
         pretrain = pretrain.with_batch_size(args.batch_size)
     if args.epochs:
         pretrain = pretrain.shortened(args.epochs)
+    if args.side:
+        pretrain, fine_tune, distil = (
+            r.replace(size=args.side) for r in (pretrain, fine_tune, distil)
+        )
     if args.short:
         fine_tune, distil = fine_tune.shortened(2), distil.shortened(1)
     labelled = kr.datasets.load(args.labelled) if args.labelled else known(data, args.labels, seed)
@@ -110,6 +124,7 @@ def run(args, data, seed, output, runs):
     backbone = build(teacher, every.image_shape)
     runs.put(seed, UNTRAINED, neighbours(backbone, every))
     print("1. Pretraining without labels")
+    pretrain = pretrain.replace(size=every.image_shape[0])
     simclr = contrast(pretrain, backbone, data, output / f"pretraining_{seed}.npz", args.restart)
     runs.put(seed, NEIGHBOURS, neighbours(backbone, every))
     pretrained = backbone.get_weights()
@@ -177,7 +192,7 @@ def contrast(recipe, backbone, data, path, restart):
     if hasattr(data, "x_train"):
         grey = data.x_train.ndim == 3
         if grey:
-            recipe = recipe.replace(color_strength=0.0, grayscale=0.0, size=data.x_train.shape[1])
+            recipe = recipe.replace(color_strength=0.0, grayscale=0.0)
         source = data.x_train[..., None] if grey else data.x_train
     else:
         source = data.train.map(lambda image, label: image)
@@ -222,9 +237,16 @@ def fit(recipe, trainer, batches, steps=None):
 def neighbours(backbone, batches):
     """Accuracy of 20 nearest neighbours among the training images, by their labels."""
     extract = FeatureExtractor(backbone)
-    steps = batches.steps_per_epoch
-    bank = extract(batches.train(0).take(steps))
+    plain = trainers.ImageBatches(
+        batches.data, batches.recipe.replace(flip=False, **whole(batches))
+    )
+    bank = extract(plain.train().take(plain.steps_per_epoch))
     return kr.metrics.knn_evaluate(*bank, *extract(batches.test()), k=20, temperature=0.1).top1
+
+
+def whole(batches):
+    """Images in memory are not cropped; others must be, to be of one size."""
+    return {"crop": None} if batches.arrays else {}
 
 
 def report(runs, output):

@@ -63,6 +63,7 @@ def parse():
     parser.add_argument("--labelled", help="the labelled images, where --data is no array")
     parser.add_argument("--epochs", type=int, help="of the training without labels")
     parser.add_argument("--batch-size", type=int, help="of it; the learning rate follows")
+    parser.add_argument("--side", type=int, help="scale the images to this side")
     parser.add_argument("--prototypes", type=int, help="default: the recipe's")
     parser.add_argument("--queue", type=int, help="embeddings of earlier batches in the assignment")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
@@ -78,7 +79,17 @@ def parse():
 
 def setting(args):
     """What the runs in a folder have in common."""
-    names = ("data", "recipe", "labelled", "labels", "epochs", "batch_size", "prototypes", "queue")
+    names = (
+        "data",
+        "side",
+        "recipe",
+        "labelled",
+        "labels",
+        "epochs",
+        "batch_size",
+        "prototypes",
+        "queue",
+    )
     return ", ".join(
         f"{name.replace('_', ' ')} {getattr(args, name)}" for name in names if getattr(args, name)
     )
@@ -93,6 +104,8 @@ def run(args, data, network, seed, output):
     linear = recipes.LINEAR_SMALL if small else recipes.LINEAR_SWAV
     labelled = kr.datasets.load(args.labelled) if args.labelled else known(data, args.labels, seed)
     fine_tune = at_most(fine_tune, labelled).replace(seed=seed)
+    if args.side:
+        fine_tune = fine_tune.replace(size=args.side)
     if args.short:
         fine_tune, linear = fine_tune.shortened(2), linear.shortened(5)
     few, every = (trainers.ImageBatches(images, fine_tune) for images in (labelled, data))
@@ -129,9 +142,12 @@ def prepare(args, data, seed, multi):
         recipe = recipe.replace(num_prototypes=args.prototypes)
     if args.queue:
         recipe = recipe.replace(queue_length=args.queue)
-    if hasattr(data, "x_train") and data.x_train.ndim == 3:
-        side = data.x_train.shape[1]
-        recipe = recipe.replace(color_strength=0.0, grayscale=0.0, sizes=(side, side // 2))
+    if hasattr(data, "x_train"):
+        side = args.side or data.x_train.shape[1]
+        sizes = (round(side * size / recipe.sizes[0]) for size in recipe.sizes)
+        recipe = recipe.replace(sizes=(*sizes,))
+        if data.x_train.ndim == 3:
+            recipe = recipe.replace(color_strength=0.0, grayscale=0.0)
     if not multi:
         groups = {name: getattr(recipe, name)[:1] for name in ("sizes", "counts", "areas")}
         recipe = recipe.replace(**groups)

@@ -15,7 +15,9 @@ FLOORS = [
     [
         "keras_resnets.collectives",
         "keras_resnets.files",
+        "keras_resnets.initializers",
         "keras_resnets.kernels",
+        "keras_resnets.vectors",
         "keras_resnets.version",
         "keras_resnets.weights",
     ],

@@ -15,8 +15,10 @@ from trainers.image_data import ImageBatches
 from trainers.image_export import export_classifier
 from trainers.labels import few_labels
 from trainers.meal import MEALV2, default_discriminator
-from trainers.partial import PartialTrainer, RandomMask, TrainOnly, train_only
+from trainers.partial import PartialTrainer
+from trainers.random_mask import RandomMask
 from trainers.resume import Resume
+from trainers.rules import TrainOnly, train_only
 from trainers.simclr import SimCLR
 from trainers.soft_labels import StoredSoftLabels
 from trainers.speaker import SpeakerTrainer

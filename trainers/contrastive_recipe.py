@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import keras
+
 from keras_resnets.layers import ProjectionHead
 from keras_resnets.losses import NTXent, SwAVLoss
 from keras_resnets.preprocessing import image as preprocessing
@@ -24,7 +26,9 @@ class SimCLRRecipe(Recipe):
         grayscale: share of views without colour.
         blur: whether half the views are blurred.
         temperature, loss_scale: of `keras_resnets.losses.NTXent`.
+        normalization: a mode of `preprocess_input` that follows; `"unit"`: views in [0, 1].
         head_layers, projection_dim: of the projection head.
+        head_deviation: of the normal distribution its kernels start from.
         memory_size, key_momentum: `memory_size` and `momentum` of `SimCLR`.
 
     Example:
@@ -42,16 +46,18 @@ class SimCLRRecipe(Recipe):
     color_strength: float = 1.0
     grayscale: float = 0.2
     blur: bool = True
+    normalization: str = "unit"
     temperature: float = 0.1
     loss_scale: float = 1.0
     head_layers: int = 3
     projection_dim: int = 128
+    head_deviation: float = 0.01
     memory_size: int = 0
     key_momentum: float = 0.999
 
     def views(self, image, seed):
         """Two views (2, size, size, channels) of an image, as `simclr_views` makes them."""
-        return preprocessing.simclr_views(
+        views = preprocessing.simclr_views(
             image,
             seed,
             self.size,
@@ -60,10 +66,16 @@ class SimCLRRecipe(Recipe):
             grayscale=self.grayscale,
             blur=self.blur,
         )
+        return preprocessing.preprocess_input(255 * views, self.normalization)
 
     def build_trainer(self, backbone, **kwargs):
         """A `SimCLR` of the backbone, with this head and memory; `kwargs` as its own."""
-        head = ProjectionHead(self.projection_dim, self.head_layers, name="projection_head")
+        head = ProjectionHead(
+            self.projection_dim,
+            self.head_layers,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=self.head_deviation),
+            name="projection_head",
+        )
         return SimCLR(backbone, head, self.memory_size, self.key_momentum, **kwargs)
 
     def compile(self, trainer, steps_per_epoch, **kwargs):

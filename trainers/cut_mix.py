@@ -8,7 +8,8 @@ class CutMix(keras.layers.Layer):
     """Pastes a box of another image of the batch into each image; the box is the same for all.
 
     Args:
-        alpha: the images' share is drawn from Beta(alpha, alpha).
+        alpha: the images' share is drawn from Beta(alpha, alpha): for 1 uniformly. TensorFlow
+            cannot compile another with XLA.
         seed: int.
 
     Example:
@@ -37,7 +38,10 @@ class CutMix(keras.layers.Layer):
         """The mixed images, the numbers of those pasted (B,), and the share kept of each image."""
         images = tf.convert_to_tensor(images)
         batch, height, width = tf.unstack(tf.shape(images)[:3])
-        keep = keras.random.beta((), self.alpha, self.alpha, seed=self.seeds)
+        if self.alpha == 1:  # which XLA can compile
+            keep = keras.random.uniform((), seed=self.seeds)
+        else:
+            keep = keras.random.beta((), self.alpha, self.alpha, seed=self.seeds)
         share = tf.sqrt(1 - keep)
 
         def side(size):

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_resnets.losses import soft_cross_entropy
 from trainers.replicas import global_mean, jit_without_replicas
-from trainers.soft_labels import StoredSoftLabels
+from trainers.soft_labels.stored import StoredSoftLabels
 from trainers.teachers import Teachers, classes_of, ends_in_probabilities, to_logits
 
 

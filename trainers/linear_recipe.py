@@ -14,8 +14,9 @@ class LinearRecipe(Recipe):
 
     Args:
         name, source, data, batch_size, epochs, steps, optimizer, optimizer_args,
-            learning_rate, end_learning_rate, schedule, step_size, cycle_mode, gamma,
-            milestones, warmup, weight_decay, seed: as in `Recipe`; the length is in epochs.
+            learning_rate, end_learning_rate, scaling, schedule, step_size, cycle_mode, gamma,
+            milestones, warmup, warmup_start, weight_decay, seed: as in `Recipe`; the length is in
+            epochs.
         deviation: of the normal distribution that the kernel starts from; 0: it starts at zero.
         rate_per_epoch: whether the cosine is a staircase, one step an epoch.
         keep_best: whether the best epoch on the test data is what is reported, or the last.

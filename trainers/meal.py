@@ -3,11 +3,11 @@
 import keras
 import tensorflow as tf
 
-from keras_resnets.models.conv_norm_act import TORCH_LINEAR
+from keras_resnets.initializers import TORCH_LINEAR
 from trainers.cut_mix import CutMix
 from trainers.distillation import Distillation, as_teachers, row_weights
 from trainers.replicas import global_mean
-from trainers.soft_labels import StoredSoftLabels
+from trainers.soft_labels.stored import StoredSoftLabels
 
 MODES = ("joint", "adversarial", "detached")
 FIGURES = ("similarity_loss", "divergence", "teacher_agreement")

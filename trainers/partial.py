@@ -1,302 +1,12 @@
 """Training a chosen part of a network: only BatchNorm, only the output, a few random weights."""
 
-import re
-from dataclasses import dataclass, field
-
 import keras
-import numpy as np
 import tensorflow as tf
 
-from keras_resnets.layers import StackedBlocks
-from keras_resnets.layers.stacked_blocks import refuse_stacked
+from trainers.random_mask import RandomMask
 from trainers.replicas import share_of_global_batch, update_loss
+from trainers.rules import apply_rule
 from trainers.weight_decay import SCOPES, add_decay, decay_rates
-
-
-def _is_batch_norm(variable, layer):
-    return isinstance(layer, keras.layers.BatchNormalization)
-
-
-def _is_evonorm(variable, layer):
-    return any(kind.__name__.startswith("EvoNorm") for kind in type(layer).__mro__)
-
-
-def _is_shortcut(variable, layer):
-    named = re.search("shortcut|downsample|projection", f"{layer.path}/{layer.name}")
-    return bool(named) and _is_kernel_layer(layer)
-
-
-def _is_kernel_layer(layer):
-    return getattr(layer, "kernel", None) is not None
-
-
-RULES = {
-    "all": lambda variable, layer: True,
-    "batch_norm": _is_batch_norm,
-    "bias": lambda variable, layer: variable.name == "bias",
-    "evonorm": _is_evonorm,
-    "output": None,  # depends on the model, see `_output_rule`
-    "shortcut": _is_shortcut,
-}
-
-
-@dataclass(frozen=True, eq=False)
-class TrainOnly:
-    """What `train_only` chose; as a context manager it undoes the choice at the end.
-
-    Args:
-        rule: as given.
-        paths: tuple of str, the paths of the variables that are trained.
-        trainable: int, parameters in them.
-        total: int, parameters that could be trained.
-    """
-
-    rule: object
-    paths: tuple
-    trainable: int
-    total: int
-    _undo: object = field(default=None, repr=False)
-
-    @property
-    def share(self):
-        """The part of the parameters that is trained, 0 to 1."""
-        return self.trainable / self.total
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self._undo()
-
-
-def train_only(model, rule):
-    """Makes exactly the variables that a rule chooses trainable.
-
-    The rule acts on variables, never on whole layers: a BatchNormalization whose scale and offset
-    are frozen so still normalises by the batch in training and still updates its moving statistics.
-    Layers that were frozen as a whole are unfrozen. The choice lives in this model object only:
-    saving and cloning lose it. `PartialTrainer` keeps it.
-
-    Args:
-        model: built `keras.Model` that is not compiled yet.
-        rule: one of
-
-            - a name: `"batch_norm"` (scale and offset), `"evonorm"`, `"output"` (the last layer),
-              `"bias"`, `"shortcut"` (convolutions on shortcuts, by their layers' names), `"all"`;
-            - names joined by `+` and `-`, read from the left: `"batch_norm+output"`,
-              `"all-batch_norm"`;
-            - any other string: a regular expression, searched in `variable.path`;
-            - a function `(variable, layer) -> bool`;
-            - a list of rules: what any of them chooses.
-
-    Returns:
-        `TrainOnly`, with counts. In a `with` statement the former state comes back at its end.
-
-    Raises:
-        ValueError: the model is not built or is compiled, or the rule chooses nothing.
-
-    Example:
-
-    >>> model = keras.Sequential([
-    ...     keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization(),
-    ...     keras.layers.Flatten(), keras.layers.Dense(2)])
-    >>> with train_only(model, "batch_norm") as report:
-    ...     report.trainable, report.total, len(model.trainable_variables)
-    (8, 410, 2)
-    >>> len(model.trainable_variables)
-    6
-
-    Reference:
-        [Frankle et al., Training BatchNorm and Only BatchNorm, 2021](https://arxiv.org/abs/2003.00152),
-        section 3.
-    """
-    if model.compiled:
-        raise ValueError(
-            "`model` must not be compiled: an optimizer is built for the variables that it finds. "
-            "Call `train_only` first and `compile` after it, or use `PartialTrainer`. "
-            f"Received: model={model.name!r}, compiled"
-        )
-    return _train_only(model, rule)
-
-
-def _train_only(model, rule):
-    if not model.built:
-        raise ValueError(f"`model` must be built. Received: model={model.name!r}, not built")
-    owned = _owned_variables(model)
-    chooses = _predicate(model, rule)
-    chosen = [v for v, layer in owned if chooses(v, layer)]
-    if not chosen:
-        raise ValueError(
-            "`trainable` rule must choose at least one variable. Names of rules are "
-            f"{sorted(RULES)}; other strings are searched in paths such as "
-            f"{[v.path for v, _ in owned[:3]]}. Received: {rule!r}"
-        )
-    layers = [(layer, layer.trainable) for layer in model._flatten_layers()]
-    flags = [(v, v.trainable) for v, _ in owned]
-
-    def undo():
-        for layer, trainable in layers:
-            layer._trainable = trainable
-        for variable, trainable in flags:
-            variable.trainable = trainable
-
-    model.trainable = True
-    keep = {id(v) for v in chosen}
-    for variable, _ in owned:
-        variable.trainable = id(variable) in keep
-    return TrainOnly(
-        rule,
-        tuple(v.path for v in chosen),
-        sum(_size(v) for v in chosen),
-        sum(_size(v) for v, _ in owned),
-        undo,
-    )
-
-
-def _size(variable):
-    return int(np.prod(variable.shape))
-
-
-def _layers_in_order(layer):
-    """The layers inside, from the input to the output, each after its own parts."""
-    parts = layer.layers if isinstance(layer, keras.Model) else layer._layers
-    for part in parts:
-        yield from _layers_in_order(part)
-    yield layer
-
-
-def _owned_variables(model):
-    """`(variable, layer that made it)` of all that training can change, frozen now or not."""
-    owned = {}
-    for layer in _layers_in_order(model):
-        made_by = {}
-        if isinstance(layer, StackedBlocks):
-            made_by = {id(stacked): owner for stacked, _, owner in layer.parts}
-        for variable in layer._trainable_variables:
-            owned.setdefault(id(variable), (variable, made_by.get(id(variable), layer)))
-    return list(owned.values())
-
-
-def _predicate(model, rule):
-    """The rule as a function `(variable, layer) -> bool`."""
-    if callable(rule):
-        return rule
-    if isinstance(rule, list | tuple) and rule:
-        any_of = [_predicate(model, part) for part in rule]
-        return lambda variable, layer: any(part(variable, layer) for part in any_of)
-    if not isinstance(rule, str):
-        raise ValueError(
-            "A `trainable` rule must be a string, a function (variable, layer) or a list of them. "
-            f"Received: {rule!r}"
-        )
-    first, *rest = re.split("([+-])", rule)
-    if not {first, *rest[1::2]} <= set(RULES):
-        return lambda variable, layer: re.search(rule, variable.path) is not None
-    terms = [("+", first), *zip(rest[::2], rest[1::2])]
-    terms = [(sign, RULES[name] or _output_rule(model)) for sign, name in terms]
-
-    def choose(variable, layer):
-        chosen = False
-        for sign, term in terms:
-            if term(variable, layer):
-                chosen = sign == "+"
-        return chosen
-
-    return choose
-
-
-def _output_rule(model):
-    with_variables = [layer for _, layer in _owned_variables(model)]
-    if not with_variables or not _is_kernel_layer(with_variables[-1]):
-        found = with_variables[-1].name if with_variables else "none"
-        raise ValueError(
-            "'output' needs a model whose last layer with variables is dense or a convolution. "
-            f"Received: {model.name!r}, which ends in {found!r}"
-        )
-    return lambda variable, layer: layer is with_variables[-1]
-
-
-class RandomMask:
-    """A few random entries of every convolution's kernel: as many for each output channel.
-
-    With two for each channel a network has the parameters that BatchNorm gives it, but elsewhere:
-    the paper's control. As a rule for `train_only` it chooses the kernels; `PartialTrainer` then
-    trains the entries alone.
-
-    Args:
-        model: built `keras.Model` with convolutions.
-        per_channel: int, entries for each output channel.
-        seed: int; the same seed and architecture give the same entries.
-
-    Raises:
-        ValueError: no convolution, or a kernel with fewer entries a channel.
-
-    Example:
-
-    >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
-    >>> mask = RandomMask(model, per_channel=2, seed=0)
-    >>> mask.mask(model.layers[0].kernel).sum(axis=(0, 1, 2))
-    array([2, 2, 2, 2])
-
-    Reference:
-        [Frankle et al., Training BatchNorm and Only BatchNorm, 2021](https://arxiv.org/abs/2003.00152),
-        section 4.
-    """
-
-    def __init__(self, model, per_channel=2, seed=0):
-        if not isinstance(per_channel, int) or per_channel < 1:
-            raise ValueError(
-                f"`per_channel` must be a positive integer. Received: per_channel={per_channel!r}"
-            )
-        refuse_stacked(model, "a random mask")
-        self.per_channel = per_channel
-        self.seed = seed
-        self._entries = {}  # id of a kernel -> flat indices
-        rng = np.random.default_rng(seed)
-        for variable, layer in _owned_variables(model):
-            if hasattr(layer, "kernel_size") and variable is getattr(layer, "kernel", None):
-                self._entries[id(variable)] = self._draw(variable, layer, rng)
-        if not self._entries:
-            raise ValueError(
-                f"`model` must have convolutions. Received: model={model.name!r}, which has none"
-            )
-
-    def _draw(self, kernel, layer, rng):
-        flat = np.arange(_size(kernel)).reshape(kernel.shape)
-        if "Transpose" in type(layer).__name__:
-            flat = flat.swapaxes(-1, -2)  # (..., outputs, inputs)
-        outputs = flat.shape[-1]
-        if "Depthwise" in type(layer).__name__:
-            outputs *= flat.shape[-2]
-        flat = flat.reshape(-1, outputs)
-        if self.per_channel > len(flat):
-            raise ValueError(
-                f"`per_channel` must not exceed the {len(flat)} entries a channel of "
-                f"{kernel.path}. Received: per_channel={self.per_channel}"
-            )
-        rows = rng.random(flat.shape).argsort(axis=0)[: self.per_channel]
-        return np.sort(np.take_along_axis(flat, rows, axis=0), axis=None)
-
-    def __call__(self, variable, layer=None):
-        """Whether entries of this variable are trained."""
-        return id(variable) in self._entries
-
-    def mask(self, variable):
-        """Boolean array of the variable's shape, True at the entries that are trained."""
-        mask = np.zeros(_size(variable), bool)
-        mask[self._entries[id(variable)]] = True
-        return mask.reshape(variable.shape)
-
-    def keep(self, gradient, variable):
-        """The gradient at the entries that are trained, 0 elsewhere."""
-        entries = self._entries[id(variable)]
-        values = tf.gather(tf.reshape(gradient, (-1,)), entries)
-        return tf.reshape(
-            tf.scatter_nd(entries[:, None], values, (_size(variable),)), variable.shape
-        )
-
-    def get_config(self):
-        return {"per_channel": self.per_channel, "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable("keras_resnets")
@@ -364,11 +74,11 @@ class PartialTrainer(keras.Model):
         self.weight_decay = weight_decay
         self.scope = scope
         self.built = True
-        self.report = self._apply_rule()
+        self.report = self._choose()
 
-    def _apply_rule(self):
+    def _choose(self):
         rules = [rule for rule in (self.rule, self.random_mask) if rule is not None]
-        return _train_only(self.model, rules)
+        return apply_rule(self.model, rules)
 
     def call(self, inputs, training=None):
         return self.model(inputs, training=training)
@@ -389,7 +99,7 @@ class PartialTrainer(keras.Model):
                 "give it to `PartialTrainer`. Received: "
                 f"optimizer.weight_decay={inner.weight_decay}"
             )
-        self.report = self._apply_rule()
+        self.report = self._choose()
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
 
     def train_step(self, data):

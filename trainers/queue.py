@@ -1,8 +1,11 @@
 """A queue of embeddings that lives in the trainer's weights."""
 
+import warnings
+
 import keras
 import tensorflow as tf
 
+from keras_resnets.collectives import replica_count
 from trainers.replicas import assign_everywhere
 
 
@@ -46,3 +49,27 @@ class EmbeddingQueue(keras.layers.Layer):
     def weight_of_rows(self):
         """1 for the rows that hold an embedding, else 0."""
         return tf.cast(tf.range(self.rows.shape[0]) < tf.convert_to_tensor(self.filled), tf.float32)
+
+
+def whole_batches(queue_length, rows):
+    """A queue's length, rounded down to a multiple of the global batch of so many rows a replica.
+
+    Raises:
+        ValueError: the rows are not known, or more than the queue holds.
+    """
+    if rows is None:
+        raise ValueError("A queue needs batches of a fixed size: `batch(drop_remainder=True)`.")
+    batch = rows * replica_count()
+    length = queue_length // batch * batch
+    if not length:
+        raise ValueError(
+            "`queue_length` must be at least the global batch. "
+            f"Received: queue_length={queue_length}, batch={batch}"
+        )
+    if length < queue_length:
+        warnings.warn(
+            f"`queue_length={queue_length}` is rounded down to {length}, a multiple of the global "
+            f"batch of {batch}.",
+            stacklevel=2,
+        )
+    return length

@@ -78,7 +78,7 @@ class Resume(keras.callbacks.Callback):
         self._cut_short = False
         if self._saved is not None:
             self._restore("model", self.model.variables)
-            self._restore("optimizer", self.model.optimizer.variables)
+            self._restore("optimizer", self._optimizer_variables())
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._saved is not None:
@@ -117,7 +117,7 @@ class Resume(keras.callbacks.Callback):
         state = {"position": np.array([epoch, batch])}
         for group, variables in (
             ("model", self.model.variables),
-            ("optimizer", self.model.optimizer.variables),
+            ("optimizer", self._optimizer_variables()),
             ("metrics", self.model.metrics_variables),
         ):
             for i, variable in enumerate(variables):
@@ -126,6 +126,16 @@ class Resume(keras.callbacks.Callback):
         with write_whole(self.path) as place, open(place, "wb") as file:
             np.savez(file, **state)
         self._since_save = 0
+
+    def _optimizer_variables(self):
+        """Of `model.optimizer`, and of any other that a trainer has."""
+        attributes = vars(self.model).values()
+        every = [o for o in attributes if isinstance(o, keras.optimizers.Optimizer)]
+        return [
+            v
+            for o in sorted(every, key=lambda o: o is not self.model.optimizer)
+            for v in o.variables
+        ]
 
     def _restore(self, group, variables):
         values = [v for name, v in self._saved.items() if name.startswith(f"{group}/")]

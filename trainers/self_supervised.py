@@ -218,14 +218,20 @@ class SelfSupervised(keras.Model):
         return groups, labels
 
     def check_scale(self, images):
-        if not self.scale_checked and tf.executing_eagerly():
-            self.scale_checked = True
-            if float(tf.reduce_max(images)) > 2:
-                warnings.warn(
-                    "Views are expected in about [0, 1] or standardised; these reach "
-                    f"{float(tf.reduce_max(images)):g}.",
-                    stacklevel=2,
-                )
+        """Warn once of images in 0 to 255: integers, or, where values are to be seen, large."""
+        if self.scale_checked:
+            return
+        found = None
+        if not images.dtype.is_floating:
+            found = f"are {images.dtype.name}"
+        elif tf.executing_eagerly() and float(tf.reduce_max(images)) > 2:
+            found = f"reach {float(tf.reduce_max(images)):g}"
+        self.scale_checked = tf.executing_eagerly() or found is not None
+        if found:
+            warnings.warn(
+                f"Views are expected in about [0, 1] or standardised; these {found}.",
+                stacklevel=2,
+            )
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object

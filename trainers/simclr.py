@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras_resnets.collectives import cross_replica_concat
 from keras_resnets.layers import ProjectionHead
 from keras_resnets.losses import NTXent
-from keras_resnets.losses.nt_xent import unit_rows
+from keras_resnets.vectors import unit
 from keras_resnets.weights import from_simclr_checkpoint
 from trainers.queue import EmbeddingQueue
 from trainers.replicas import assign_everywhere, synchronize_batch_norm
@@ -160,7 +160,7 @@ class SimCLR(SelfSupervised):
         memory, keys = {}, None
         if self.memory_size:
             keys = self.key_head(self.key_backbone(images, training=training), training=training)
-            keys = tf.split(unit_rows(tf.cast(tf.stop_gradient(keys), tf.float32)), 2)
+            keys = tf.split(unit(tf.cast(tf.stop_gradient(keys), tf.float32)), 2)
             memory = {
                 "keys": keys,
                 "queue": tf.convert_to_tensor(self.queue.rows),
@@ -181,7 +181,7 @@ class SimCLR(SelfSupervised):
 
     def contrastive_figures(self, a, b):
         """How well views find their partners, and how far embeddings have collapsed."""
-        a, b = (unit_rows(tf.cast(tf.stop_gradient(x), tf.float32)) for x in (a, b))
+        a, b = (unit(tf.cast(tf.stop_gradient(x), tf.float32)) for x in (a, b))
         others = cross_replica_concat(b)
         cosines = tf.matmul(a, others, transpose_b=True)
         positive = tf.reduce_sum(a * b, 1)

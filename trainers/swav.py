@@ -6,12 +6,12 @@ import keras
 import tensorflow as tf
 
 from keras_resnets.collectives import cross_replica_concat, replica_count, replica_index
+from keras_resnets.initializers import TORCH_LINEAR
 from keras_resnets.layers import ProjectionHead, Prototypes
 from keras_resnets.losses import SwAVLoss
-from keras_resnets.losses.nt_xent import unit_rows
-from keras_resnets.models.conv_norm_act import TORCH_LINEAR
+from keras_resnets.vectors import unit
 from keras_resnets.weights import from_torch
-from trainers.queue import EmbeddingQueue
+from trainers.queue import EmbeddingQueue, whole_batches
 from trainers.replicas import assign_everywhere, synchronize_batch_norm
 from trainers.self_supervised import SelfSupervised, view_major
 
@@ -27,8 +27,9 @@ class SwAV(SelfSupervised):
     return the backbone's features; `trainer.backbone` is what is kept.
 
     Logged beside the loss: `code_entropy`, the entropy of the mean code (log K: balanced),
-    `used_prototypes`, how many are the nearest of some image, and `deviation` of the unit
-    embeddings (0: collapsed; 1 / sqrt(D): healthy).
+    `used_prototypes`, how many are the nearest of some image, `deviation` of the unit embeddings
+    (0: collapsed; 1 / sqrt(D): healthy) and, with a queue, `queue_used`, the share of the steps in
+    which it took part: where that rises the loss may jump.
 
     Args:
         backbone: `keras.Model` from images to pooled features (B, C).
@@ -114,6 +115,8 @@ class SwAV(SelfSupervised):
             EmbeddingQueue(queue_length, projection_dim, name=f"queue{i}")
             for i in range(len(self.crops_for_assign) if queue_length else 0)
         ]
+        if queue_length:
+            self.means["queue_used"] = keras.metrics.Mean("queue_used")
         if synchronized_bn:
             synchronize_batch_norm(self)
         self.built = True
@@ -165,18 +168,36 @@ class SwAV(SelfSupervised):
         features = [self.backbone(view_major(group), training=training) for group in views]
         features = tf.concat(features, 0)
         embeddings = self.projection_head(features, training=training)
-        embeddings = unit_rows(tf.cast(embeddings, tf.float32))
+        embeddings = unit(tf.cast(embeddings, tf.float32))
         scores = tf.split(self.prototypes(embeddings, training=training), crops)
-        loss = self.loss(scores, **self.queue_scores(views[0].shape[0]))
+        rows = views[0].shape[0]
+        length = whole_batches(self.queue_length, rows) if self.queues else 0
+        self.check_partition(rows, length)
+        queue = self.queue_scores(length)
+        loss = self.loss(scores, **queue)
         parts = tf.split(tf.stop_gradient(embeddings), crops)
         assigned = [parts[i] for i in self.crops_for_assign]
-        return loss, features, self.figures_of(scores, parts), assigned
+        figures = self.figures_of(scores, parts)
+        if queue:
+            figures["queue_used"] = tf.reduce_max(queue["queue_weights"])
+        return loss, features, figures, assigned
 
-    def queue_scores(self, rows):
+    def check_partition(self, rows, length):
+        """Warn where there are fewer embeddings to assign than prototypes."""
+        samples = (rows or 0) * replica_count() + length
+        if rows and samples < self.num_prototypes:
+            warnings.warn(
+                f"The global batch and the queue hold {samples} embeddings, fewer than the "
+                f"{self.num_prototypes} prototypes, which cannot all be used alike: take fewer "
+                "prototypes or a longer `queue_length`.",
+                stacklevel=2,
+            )
+
+    def queue_scores(self, length):
         """Scores of this replica's part of the queues; they count once the queues are full."""
         if not self.queues:
             return {}
-        length = self.used_length(rows) // replica_count()
+        length //= replica_count()
         weight = tf.cast(self.queues[0].filled >= length * replica_count(), tf.float32)
         parts = [
             tf.convert_to_tensor(queue.rows)[replica_index() * length :][:length]
@@ -184,25 +205,6 @@ class SwAV(SelfSupervised):
         ]
         scores = [tf.stop_gradient(self.prototypes(part, training=True)) for part in parts]
         return {"queue": scores, "queue_weights": tf.fill([length], weight)}
-
-    def used_length(self, rows):
-        """The queue's length, a multiple of the global batch."""
-        if rows is None:
-            raise ValueError("A queue needs batches of a fixed size: `batch(drop_remainder=True)`.")
-        batch = rows * replica_count()
-        length = self.queue_length // batch * batch
-        if not length:
-            raise ValueError(
-                "`queue_length` must be at least the global batch. "
-                f"Received: queue_length={self.queue_length}, batch={batch}"
-            )
-        if length < self.queue_length:
-            warnings.warn(
-                f"`queue_length={self.queue_length}` is rounded down to {length}, a multiple of "
-                f"the global batch of {batch}.",
-                stacklevel=2,
-            )
-        return length
 
     def after_step(self, state):
         steps = tf.cast(self.optimizer.iterations, tf.int64) - 1  # the one just taken

@@ -8,7 +8,8 @@ import numpy as np
 
 from keras_resnets.analysis.features import FeatureExtractor
 from keras_resnets.analysis.table import Table
-from keras_resnets.metrics.knn import check_features, unit_rows
+from keras_resnets.metrics.knn import check_features
+from keras_resnets.vectors import unit
 
 CHUNK = 4096
 
@@ -106,7 +107,7 @@ def representation_health(
         raise ValueError(
             f"`loss` is held against `prototypes`. Received: loss={loss}, no prototypes"
         )
-    rows = unit_rows(check_features("features", features).astype("float64"))
+    rows = unit(check_features("features", features).astype("float64"))
     assigned = {} if prototypes is None else _assignment(rows, prototypes, temperature)
     return RepresentationHealth(
         examples=len(rows),
@@ -138,7 +139,7 @@ def _assignment(rows, prototypes, temperature):
             f"`prototypes` must be of shape ({rows.shape[1]}, K), one column each. "
             f"Received: {kernel.shape}"
         )
-    kernel = unit_rows(kernel.T.astype("float64")).T
+    kernel = unit(kernel.astype("float64"), axis=0)
     count = kernel.shape[1]
     mean, used = np.zeros(count), np.zeros(count, bool)
     for start in range(0, len(rows), CHUNK):

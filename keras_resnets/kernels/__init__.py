@@ -1,4 +1,5 @@
 """TensorFlow's own kernels, where they are many times faster than what `keras.ops` reaches.
 
-Only the layers import from here, and only when TensorFlow is the backend.
+And what only TensorFlow has: a check inside a graph. Only layers and losses import from here, and
+only when TensorFlow is the backend.
 """

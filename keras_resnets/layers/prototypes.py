@@ -1,6 +1,9 @@
 import keras
 from keras import ops
 
+from keras_resnets.initializers import TORCH_LINEAR
+from keras_resnets.vectors import unit
+
 
 @keras.saving.register_keras_serializable("keras_resnets")
 class Prototypes(keras.layers.Layer):
@@ -47,7 +50,7 @@ class Prototypes(keras.layers.Layer):
         self.num_prototypes = num_prototypes
         self.normalize_inputs = normalize_inputs
         if kernel_initializer == "default":
-            kernel_initializer = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+            kernel_initializer = TORCH_LINEAR.clone()
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, input_shape):
@@ -85,8 +88,3 @@ class Prototypes(keras.layers.Layer):
             "normalize_inputs": self.normalize_inputs,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
-
-
-def unit(x, axis):
-    """To length one along an axis; what is zero stays zero."""
-    return x * ops.rsqrt(ops.maximum(ops.sum(ops.square(x), axis, keepdims=True), 1e-24))

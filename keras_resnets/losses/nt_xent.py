@@ -6,10 +6,13 @@ import keras
 from keras import ops
 
 from keras_resnets.collectives import cross_replica_concat, replica_index
-from keras_resnets.losses.checks import positive, same_shapes
+from keras_resnets.losses.checks import check_finite, positive, same_shapes
+from keras_resnets.vectors import unit
 
 # Minus infinity for a logit, and finite: its gradient must not become NaN.
 EXCLUDED = -1e9
+# The length below which a row is not brought to length one: the official code's.
+SHORTEST = 1e-6
 
 
 @keras.saving.register_keras_serializable("keras_resnets")
@@ -27,6 +30,8 @@ class NTXent(keras.losses.Loss):
         temperature: Positive float.
         loss_scale: Positive float, a factor of the loss.
         gather: Whether the views of all replicas are negatives; else each replica's own only.
+        debug: Whether embeddings that are not finite raise, also inside a graph of TensorFlow (but
+            not under XLA), with the first bad row; else they make the loss NaN.
         name: Name of the loss.
         **kwargs: As `keras.losses.Loss`; without reduction there is one value an image.
 
@@ -45,11 +50,20 @@ class NTXent(keras.losses.Loss):
         (arXiv 2002.05709), eq. 1.
     """
 
-    def __init__(self, temperature=0.1, loss_scale=1.0, gather=True, name="nt_xent", **kwargs):
+    def __init__(
+        self,
+        temperature=0.1,
+        loss_scale=1.0,
+        gather=True,
+        debug=False,
+        name="nt_xent",
+        **kwargs,
+    ):
         super().__init__(name=name, **kwargs)
         self.temperature = positive("temperature", temperature)
         self.loss_scale = positive("loss_scale", loss_scale)
         self.gather = gather
+        self.debug = debug
 
     def __call__(
         self, y_true, y_pred, sample_weight=None, keys=None, queue=None, queue_weights=None
@@ -74,8 +88,10 @@ class NTXent(keras.losses.Loss):
     def call(self, y_true, y_pred):
         a, b = y_true["view"], y_pred
         same_shapes("views", [a, b])
-        a, b = unit_rows(a), unit_rows(b)
-        keys = [unit_rows(key) for key in y_true.get("keys", (a, b))]
+        for name, view in (("y_true", a), ("y_pred", b)) if self.debug else ():
+            check_finite(name, view, in_graph=True)
+        a, b = unit(a, smallest=SHORTEST), unit(b, smallest=SHORTEST)
+        keys = [unit(key, smallest=SHORTEST) for key in y_true.get("keys", (a, b))]
         all_a, all_b, own = others(self.gather, *keys)
         earlier = []
         if "queue" in y_true:
@@ -100,6 +116,7 @@ class NTXent(keras.losses.Loss):
             "temperature": self.temperature,
             "loss_scale": self.loss_scale,
             "gather": self.gather,
+            "debug": self.debug,
         }
 
 
@@ -147,7 +164,7 @@ class MultiCropNTXent(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         crops = y_pred.shape[1]
-        crops_of = [unit_rows(y_pred[:, v]) for v in range(crops)]
+        crops_of = [unit(y_pred[:, v], smallest=SHORTEST) for v in range(crops)]
         *all_crops, own = others(self.gather, *crops_of)
         # the crops of other images only: each crop's own column is left out
         products = [[x @ ops.transpose(y) / self.temperature for y in all_crops] for x in crops_of]
@@ -167,12 +184,6 @@ class MultiCropNTXent(keras.losses.Loss):
             "temperature": self.temperature,
             "gather": self.gather,
         }
-
-
-def unit_rows(x):
-    """Rows of length one; zero rows stay zero."""
-    squares = ops.sum(ops.square(x), -1, keepdims=True)
-    return x * ops.rsqrt(ops.maximum(squares, 1e-12))
 
 
 def others(gather, *views):

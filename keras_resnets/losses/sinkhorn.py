@@ -3,7 +3,7 @@
 from keras import ops
 
 from keras_resnets.collectives import cross_replica_concat
-from keras_resnets.losses.checks import count, positive
+from keras_resnets.losses.checks import check_finite, count, positive
 
 EMPTY = -1e30
 
@@ -28,7 +28,8 @@ def sinkhorn_knopp(scores, epsilon=0.05, iterations=3, weights=None, distributed
         A float32 tensor (n, K) whose rows sum to 1.
 
     Raises:
-        ValueError: an argument out of range; eagerly also scores that are not finite.
+        ValueError: an argument out of range; eagerly (TensorFlow, torch) also scores that are not
+            finite.
 
     Example:
 
@@ -65,13 +66,3 @@ def log_totals(logs, distributed):
     if distributed:
         totals = ops.logsumexp(cross_replica_concat(totals), axis=0, keepdims=True)
     return totals
-
-
-def check_finite(name, x):
-    """Raise for values that are not finite, where they can be seen: eagerly."""
-    try:
-        finite = ops.convert_to_numpy(ops.all(ops.isfinite(x), axis=-1))
-    except Exception:  # a symbolic tensor has no value, and each backend has its own error for it
-        return
-    if not finite.all():
-        raise ValueError(f"`{name}` must be finite. Received: row {finite.argmin()} is not")

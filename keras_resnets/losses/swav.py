@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_resnets.losses.checks import count, positive, same_shapes
+from keras_resnets.losses.checks import check_finite, count, positive, same_shapes
 from keras_resnets.losses.sinkhorn import sinkhorn_knopp
 from keras_resnets.losses.soft_cross_entropy import soft_cross_entropy
 
@@ -23,6 +23,8 @@ class SwAVLoss(keras.losses.Loss):
         iterations: Integer >= 1, of `sinkhorn_knopp`.
         crops_for_assign: Indices of the crops whose codes are predicted: the large ones.
         hard: Whether a code is its largest entry alone.
+        debug: Whether scores that are not finite raise, also inside a graph of TensorFlow (but not
+            under XLA), with the first bad row; else they make the loss NaN.
         name: Name of the loss.
         **kwargs: As `keras.losses.Loss`; without reduction there is one value an image.
 
@@ -46,6 +48,7 @@ class SwAVLoss(keras.losses.Loss):
         iterations=3,
         crops_for_assign=(0, 1),
         hard=False,
+        debug=False,
         name="swav",
         **kwargs,
     ):
@@ -55,6 +58,7 @@ class SwAVLoss(keras.losses.Loss):
         self.iterations = count("iterations", iterations)
         self.crops_for_assign = tuple(crops_for_assign)
         self.hard = hard
+        self.debug = debug
 
     def __call__(self, scores, y_pred=None, sample_weight=None, queue=None, queue_weights=None):
         """The loss.
@@ -72,6 +76,8 @@ class SwAVLoss(keras.losses.Loss):
         if len(scores) < 2:
             raise ValueError(f"`scores` must be of at least two crops. Received: {len(scores)}")
         same_shapes("scores", scores)
+        for i, each in enumerate(scores if self.debug else ()):
+            check_finite(f"scores[{i}]", each, in_graph=True)
         wrong = [i for i in self.crops_for_assign if not 0 <= i < len(scores)]
         if wrong or not self.crops_for_assign:
             raise ValueError(
@@ -121,4 +127,5 @@ class SwAVLoss(keras.losses.Loss):
             "iterations": self.iterations,
             "crops_for_assign": self.crops_for_assign,
             "hard": self.hard,
+            "debug": self.debug,
         }

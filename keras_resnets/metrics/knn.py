@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_resnets.vectors import unit
+
 CHUNK = 256
 
 
@@ -61,7 +63,7 @@ def knn_evaluate(features, labels, queries, query_labels, k=(20, 200), temperatu
             "`features` and `queries` must be of one width. "
             f"Received: {bank.shape[1]} and {queries.shape[1]}"
         )
-    bank, queries = unit_rows(bank), unit_rows(queries)
+    bank, queries = unit(bank), unit(queries)
     classes = int(max(labels.max(), query_labels.max())) + 1
     hits = {each: np.zeros(2, int) for each in ks}
     for start in range(0, len(queries), CHUNK):
@@ -107,8 +109,3 @@ def check_features(name, features):
         row = int(np.argmin(np.isfinite(features).all(1)))
         raise ValueError(f"`{name}` must be finite. Received: row {row} is not")
     return features
-
-
-def unit_rows(features):
-    """Rows of length one; zero rows stay zero."""
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)

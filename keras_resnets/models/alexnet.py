@@ -2,7 +2,8 @@
 
 import keras
 
-from keras_resnets.models.conv_norm_act import TORCH_LINEAR, channel_axis
+from keras_resnets.initializers import TORCH_LINEAR
+from keras_resnets.models.conv_norm_act import channel_axis
 from keras_resnets.models.image_model import classifier, image_input, image_model
 from keras_resnets.weights import load_weights
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import keras
 
+from keras_resnets.initializers import KAIMING_FAN_OUT
 from keras_resnets.layers import (
     BatchNorm2D,
     FilterResponseNorm,
@@ -18,10 +19,6 @@ from keras_resnets.layers import (
 _KINDS = ("b0", "b1", "b2", "s0", "s1", "s2", "s0a", "s1a", "s2a")
 EVONORMS = tuple(f"evonorm_{kind}" for kind in _KINDS)
 NORMS = ("batch_norm", "group_norm", "frn", "none")
-
-# torch's kaiming_normal_(mode="fan_out") and the default of its Linear
-KAIMING_FAN_OUT = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
-TORCH_LINEAR = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
 @dataclasses.dataclass(frozen=True)

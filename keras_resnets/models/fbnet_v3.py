@@ -5,8 +5,9 @@ import math
 
 import keras
 
+from keras_resnets.initializers import KAIMING_FAN_OUT
 from keras_resnets.layers import StochasticDepth, WindowPadding2D
-from keras_resnets.models.conv_norm_act import KAIMING_FAN_OUT, ConvNormAct, channel_axis
+from keras_resnets.models.conv_norm_act import ConvNormAct, channel_axis
 from keras_resnets.models.image_model import image_input, image_model
 from keras_resnets.models.residual import squeeze_excite
 from keras_resnets.weights import load_weights

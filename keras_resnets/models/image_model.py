@@ -4,7 +4,8 @@ import types
 
 import keras
 
-from keras_resnets.models.conv_norm_act import TORCH_LINEAR, channel_axis
+from keras_resnets.initializers import TORCH_LINEAR
+from keras_resnets.models.conv_norm_act import channel_axis
 from keras_resnets.weights import imagenet, load_weights
 
 # What published weights were trained on: `(scale * x - mean) / std` of x in 0 to 255, in this order
@@ -99,13 +100,18 @@ def image_input(input_tensor=None, input_shape=None, minimum=32, channels=3):
             "`input_shape` must be (height, width, channels), with known channels. "
             f"Received: input_shape={tuple(shape[1:])}"
         )
-    sides = shape[2:] if first else shape[1:3]
-    if any(side is not None and side < minimum for side in sides):
+    if any(side < minimum for side in known_sides(input_tensor)):
         raise ValueError(
             f"`input_shape` must have sides of at least {minimum}. "
             f"Received: input_shape={tuple(shape[1:])}"
         )
     return input_tensor
+
+
+def known_sides(images):
+    """Height and width of a tensor of images, as far as they are known."""
+    sides = images.shape[2:] if channel_axis() == 1 else images.shape[1:3]
+    return [side for side in sides if side is not None]
 
 
 def image_model(

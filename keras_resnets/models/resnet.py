@@ -1,8 +1,16 @@
 """The builder of the 2-D residual networks; their table is in `resnet_variants.py`."""
 
+import warnings
+
+from keras_resnets.initializers import KAIMING_FAN_OUT
 from keras_resnets.models import residual
-from keras_resnets.models.conv_norm_act import KAIMING_FAN_OUT, ConvNormAct
-from keras_resnets.models.image_model import PREPROCESSING, image_input, image_model
+from keras_resnets.models.conv_norm_act import ConvNormAct
+from keras_resnets.models.image_model import (
+    PREPROCESSING,
+    image_input,
+    image_model,
+    known_sides,
+)
 from keras_resnets.weights import load_weights
 
 # convolutions of a flat graph; with some 300, Keras reaches the recursion limit of 1000
@@ -185,6 +193,12 @@ def resnet(
     )  # fmt: skip
 
     inputs = image_input(input_tensor, input_shape, minimum_size)
+    if stem not in ("cifar", "none") and min(known_sides(inputs), default=32) < 32:
+        warnings.warn(
+            f"Images of {tuple(inputs.shape[1:])} shrink to a single place before the last stage: "
+            'a stem for small images is `stem="cifar"` (`small_stem=True` of SimCLR\'s).',
+            stacklevel=3,
+        )
     x = residual.stem(
         unit,
         inputs,

@@ -202,6 +202,16 @@ def resnext50_e2gc(group_size=None, *, groups=None):
 DEPTHS = {18: _18, 34: _34, 50: _50, 101: _101, 152: _152, 200: _200}
 
 
+def _contrastive(width_multiplier):
+    """Settings of encoders that see small crops, down to 8 pixels."""
+    if isinstance(width_multiplier, bool) or width_multiplier % 1 or width_multiplier < 1:
+        raise ValueError(
+            "`width_multiplier` must be a whole number of at least 1. "
+            f"Received: width_multiplier={width_multiplier}"
+        )
+    return dict(width_multiplier=int(width_multiplier), minimum_size=8)
+
+
 def _simclr(depth, width_multiplier, sk_ratio, small_stem, se_ratio, input_shape, name):
     check("depth", depth, DEPTHS)
     if sk_ratio and se_ratio:
@@ -212,7 +222,7 @@ def _simclr(depth, width_multiplier, sk_ratio, small_stem, se_ratio, input_shape
     if small_stem is None:
         sides = sorted(input_shape)[1:] if input_shape and None not in input_shape else [None]
         small_stem = sides[0] is not None and max(sides) <= 32
-    settings = DEPTHS[depth] | _SIMCLR | dict(width_multiplier=width_multiplier)
+    settings = DEPTHS[depth] | _SIMCLR | _contrastive(width_multiplier)
     settings["name"] = name or f"simclr_resnet{depth}"
     if sk_ratio:
         settings |= _SIMCLR_SK | dict(sk_ratio=sk_ratio)
@@ -233,6 +243,10 @@ def simclr_resnet(
     common_name,
 ):
     """The encoder of SimCLR and SimCLRv2.
+
+    What the authors' SavedModels call `initial_conv`, `initial_max_pool`, `block_group1` to
+    `block_group4` and `final_avg_pool` is given by `kr.feature_extractor(model, ["stem_conv",
+    "stem_pool", 2, 3, 4, 5, "avg_pool"])`, with `"stem_conv3"` under selective kernels.
 
     Args:
         depth: 18, 34 (basic blocks), 50, 101, 152 or 200.
@@ -306,4 +320,4 @@ def swav_resnet50(width_multiplier=1):
     Reference:
         Caron et al., SwAV, NeurIPS 2020 (arXiv 2006.09882).
     """
-    return _50 | dict(width_multiplier=width_multiplier)
+    return _50 | _contrastive(width_multiplier)

@@ -80,6 +80,22 @@ def test_not_a_number_is_passed_on(rule):
     assert np.isnan(NTXent(0.1)(a, rule(8, 16, 2.0)))
 
 
+def test_debug_names_the_first_bad_row(rule):
+    a, b = rule(8, 16, 1.0), rule(8, 16, 2.0)
+    bad = a.copy()
+    bad[5, 2], bad[3, 0] = np.nan, np.inf
+    loss = NTXent(0.1, debug=True)
+    np.testing.assert_array_equal(loss(a, b), NTXent(0.1)(a, b))
+    assert loss.get_config()["debug"]
+    with pytest.raises(ValueError, match=r"`y_true` must be finite\. Received: row 3 is not"):
+        loss(bad, b)
+    in_graph = tf.function(loss)
+    np.testing.assert_allclose(in_graph(tf.constant(a), tf.constant(b)), loss(a, b), rtol=1e-6)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"`y_pred`.*row.*3.*is not"):
+        in_graph(tf.constant(a), tf.constant(bad))
+    assert np.isnan(tf.function(NTXent(0.1))(tf.constant(bad), tf.constant(b)))
+
+
 def test_two_replicas_see_one_batch(rule, two_replicas):
     a, b = rule(8, 16, 1.0), rule(8, 16, 2.0)
 

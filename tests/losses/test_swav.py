@@ -147,8 +147,23 @@ def test_xla_and_half_precision(rule, unit):
     np.testing.assert_allclose(half, 10.2750959, rtol=1e-3)
 
 
+def test_debug_names_the_first_bad_row(rule, unit):
+    crops, _ = crops_and_queues(rule, unit)
+    bad = [crop.copy() for crop in crops]
+    bad[3][7, 2] = np.nan  # in a crop without a code
+    assert np.isnan(SwAVLoss()(bad))
+    loss = SwAVLoss(debug=True)
+    np.testing.assert_array_equal(loss(crops), SwAVLoss()(crops))
+    with pytest.raises(ValueError, match=r"`scores\[3\]` must be finite.*row 7 is not"):
+        loss(bad)
+    in_graph = tf.function(loss)
+    np.testing.assert_allclose(in_graph([tf.constant(c) for c in crops]), 10.2750959, rtol=1e-5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"`scores\[3\]`.*row.*7.*is not"):
+        in_graph([tf.constant(c) for c in bad])
+
+
 def test_saved():
-    loss = SwAVLoss(0.2, 0.03, 5, (0,), hard=True)
+    loss = SwAVLoss(0.2, 0.03, 5, (0,), hard=True, debug=True)
     assert keras.losses.deserialize(keras.losses.serialize(loss)).get_config() == loss.get_config()
 
 

@@ -149,23 +149,69 @@ def test_wide_parameters(depth, k, total):
     assert trainable(kr.wide_resnet(depth, k)) == total
 
 
+# depth, width, sk_ratio, trainable parameters, all of them, billions of products at 224 pixels
 SIMCLR = [
-    (1, 18, 1, 0, None, 11_180_736, 11_190_464),
-    (1, 18, 1, 0, (32, 32, 3), 11_173_056, 11_182_784),
-    (0, 50, 1, 0, None, 23_508_032, 23_561_152),
-    (0, 50, 1, 0, (32, 32, 3), 23_500_352, 23_553_472),
-    (0, 50, 1, 1 / 16, None, 35_215_584, 35_277_408),
-    (0, 50, 2, 0, None, 93_907_072, 94_013_312),
-    (0, 50, 2, 1 / 16, None, 140_306_048, 140_428_864),
-    (0, 101, 1, 1 / 16, None, 64_662_304, 64_786_144),
-    (0, 152, 1, 0, None, 58_143_808, 58_295_232),
+    (50, 1, 0, 23_508_032, 23_561_152, 4.09),
+    (50, 1, 1 / 16, 35_215_584, 35_277_408, 6.18),
+    (50, 2, 0, 93_907_072, 94_013_312, 16.11),
+    (50, 2, 1 / 16, 140_306_048, 140_428_864, 24.69),
+    (50, 3, 0, 211_197_120, 211_356_480, 36.08),
+    (50, 3, 1 / 16, 315_493_600, 315_677_600, 55.53),
+    (101, 1, 0, 42_500_160, 42_605_504, 7.80),
+    (101, 1, 1 / 16, 64_662_304, 64_786_144, 11.85),
+    (101, 2, 0, 169_771_136, 169_981_824, 30.96),
+    (101, 2, 1 / 16, 257_132_224, 257_377_984, 47.40),
+    (101, 3, 0, 381_812_928, 382_128_960, 69.49),
+    (101, 3, 1 / 16, 578_260_288, 578_628_704, 106.62),
+    (152, 1, 0, 58_143_808, 58_295_232, 11.51),
+    (152, 1, 1 / 16, 88_940_896, 89_119_584, 17.53),
+    (152, 2, 0, 232_253_568, 232_556_416, 45.81),
+    (152, 2, 1 / 16, 353_398_528, 353_752_896, 70.11),
+    (152, 3, 0, 522_329_280, 522_783_552, 102.90),
+    (152, 3, 1 / 16, 794_704_160, 795_235_360, 157.72),
 ]
 
 
-@pytest.mark.parametrize(("depth", "width", "sk", "shape", "total", "all_weights"), many(SIMCLR))
-def test_simclr_parameters(depth, width, sk, shape, total, all_weights):
-    model = kr.simclr_resnet(depth, width, sk, include_top=False, input_shape=shape)
+def simclr_shapes(depth, width, sk_ratio=0, side=None):
+    """The network without its numbers: the largest would take 3 GB."""
+    with keras.StatelessScope(initialize_variables=False):
+        return kr.simclr_resnet(
+            *(depth, width, sk_ratio),
+            include_top=False,
+            pooling="avg",
+            input_shape=(side, side, 3),
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("depth", "width", "sk", "total", "all_weights", "macs"), SIMCLR)
+def test_simclr_parameters(depth, width, sk, total, all_weights, macs):
+    model = simclr_shapes(depth, width, sk)
     assert (trainable(model), model.count_params()) == (total, all_weights)
+
+
+@pytest.mark.release
+@pytest.mark.parametrize(("depth", "width", "sk", "total", "all_weights", "macs"), SIMCLR)
+def test_simclr_products(depth, width, sk, total, all_weights, macs):
+    found = kr.analysis.cost(simclr_shapes(depth, width, sk, side=224)).macs
+    assert round(found / 1e9, 2) == macs
+
+
+def test_simclr_parameters_of_small_networks():
+    for (depth, side), expected in {
+        (18, None): (11_180_736, 11_190_464),
+        (18, 32): (11_173_056, 11_182_784),
+        (50, 32): (23_500_352, 23_553_472),
+    }.items():
+        model = simclr_shapes(depth, 1, side=side)
+        assert (trainable(model), model.count_params()) == expected
+
+
+@pytest.mark.parametrize(("width", "total"), ((4, 375_378_176), (5, 586_450_240)))
+def test_swav_parameters(width, total):
+    with keras.StatelessScope(initialize_variables=False):
+        model = kr.swav_resnet50(width, include_top=False)
+    assert trainable(model) == total
 
 
 def sine_weights(model):
@@ -527,3 +573,48 @@ def test_simclr_options():
         kr.simclr_resnet(50, sk_ratio=1 / 16, se_ratio=0.25)
     with pytest.raises(ValueError, match="`depth` must be one of"):
         kr.simclr_resnet(19)
+    with pytest.raises(ValueError, match="selective kernels"):
+        kr.simclr_resnet(34, sk_ratio=1 / 16)
+
+
+@pytest.mark.parametrize(("sk_ratio", "stem"), ((0, "stem_conv"), (1 / 16, "stem_conv3")))
+def test_simclr_intermediate_outputs(sk_ratio, stem):
+    tiny = dict(depths=(1, 1, 1, 1), include_top=False, pooling="avg")
+    model = kr.simclr_resnet50(sk_ratio=sk_ratio, **tiny)
+    outputs = kr.feature_extractor(model, [stem, "stem_pool", 2, 3, 4, 5, "avg_pool"])
+    images = np.random.default_rng(0).random((1, 64, 64, 3)).astype("float32")
+    conv, pool, *groups, features = (y.numpy() for y in outputs(images))
+    assert conv.shape == (1, 32, 32, 64) and pool.shape == (1, 16, 16, 64)
+    assert conv.min() < 0 <= pool.min()  # before its normalisation, behind the ReLU
+    sides = [(y.shape[1], y.shape[3]) for y in groups]
+    assert sides == [(16, 256), (8, 512), (4, 1024), (2, 2048)]
+    np.testing.assert_allclose(features, groups[-1].mean((1, 2)), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("factory", (kr.simclr_resnet50, kr.swav_resnet50))
+def test_widths_are_whole(factory):
+    tiny = dict(depths=(1,), include_top=False)
+    assert factory(2.0, **tiny).output_shape[-1] == 512
+    for width in (1.5, 0, -1, True):
+        with pytest.raises(ValueError, match=f"whole number of at least 1.*{width}"):
+            factory(width, **tiny)
+
+
+def test_contrastive_networks_of_small_images():
+    tiny = dict(depths=(1, 1, 1, 1), include_top=False)
+    with pytest.warns(UserWarning, match=r"\(16, 16, 3\) shrink to a single place"):
+        model = kr.simclr_resnet50(small_stem=False, input_shape=(16, 16, 3), **tiny)
+    assert model.output_shape == (None, 1, 1, 2048)
+    with pytest.warns(UserWarning, match="shrink"):
+        kr.swav_resnet50(input_shape=(8, 40, 3), **tiny)
+    for factory in (kr.simclr_resnet50, kr.swav_resnet50):
+        with pytest.raises(ValueError, match="sides of at least 8"):
+            factory(input_shape=(7, 64, 3), **tiny)
+
+
+def test_small_stems_do_not_warn(recwarn):
+    tiny = dict(depths=(1, 1, 1, 1), include_top=False, input_shape=(12, 12, 3))
+    assert kr.simclr_resnet50(**tiny).output_shape == (None, 2, 2, 2048)
+    kr.swav_resnet50(stem="cifar", **tiny)
+    kr.swav_resnet50(depths=(1,), include_top=False)
+    assert not [w for w in recwarn if "shrink" in str(w.message)]

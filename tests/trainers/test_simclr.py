@@ -1,4 +1,3 @@
-import contextlib
 import json
 import os
 import subprocess
@@ -10,13 +9,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_resnets as kr
 from keras_resnets.layers import ProjectionHead
 from keras_resnets.losses import NTXent
-from trainers import Resume, SimCLR
+from trainers import SimCLR
 from trainers.self_supervised import view_major
 
 sys.path.insert(0, str(Path(__file__).parent))
-from contrastive_networks import LABELS, LARGE, SMALL, backbone
+from contrastive_networks import LABELS, LARGE, SMALL, backbone, fit_with_resume
 
 
 def compiled(trainer=None, optimizer=None, **kwargs):
@@ -154,32 +154,18 @@ def test_save_and_load_in_mid_training(tmp_path):
 
 
 def test_an_interrupted_training_goes_on_to_the_bit(tmp_path):
+    """After the second of eight steps: the queue is half full, the keys follow the queries."""
     data = tf.data.Dataset.from_tensor_slices(LARGE).batch(4, drop_remainder=True)
 
-    def train(path, cut=None):
+    def train(name, cut=None):
         trainer = compiled(SimCLR(backbone(), ProjectionHead(8), 32, 0.9))
-        resume = Resume(path, every=1)
-        rest = data.repeat().skip(4 * resume.epoch + resume.batch)
+        weights = fit_with_resume(trainer, data, tmp_path / name, steps=4, cut=cut)
+        return trainer, weights
 
-        class Stop(keras.callbacks.Callback):
-            def on_train_batch_end(self, batch, logs=None):
-                if cut is not None and batch == cut:
-                    raise KeyboardInterrupt
-
-        with contextlib.suppress(KeyboardInterrupt):
-            trainer.fit(
-                rest,
-                steps_per_epoch=4,
-                epochs=2,
-                initial_epoch=resume.epoch,
-                verbose=0,
-                callbacks=[resume, Stop()],
-            )
-        return trainer.get_weights()
-
-    whole = train(tmp_path / "whole.npz")
-    train(tmp_path / "cut.npz", cut=1)
-    for ours, theirs in zip(whole, train(tmp_path / "cut.npz"), strict=True):
+    _, whole = train("whole.npz")
+    trainer, _ = train("cut.npz", cut=2)
+    assert int(trainer.queue.filled) == 16
+    for ours, theirs in zip(whole, train("cut.npz")[1], strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -202,6 +188,38 @@ def test_finetune_model(from_layer, tmp_path):
     np.testing.assert_array_equal(model.predict(images), again.predict(images))
 
 
+def test_a_finetuned_model_is_served_as_it_is(tmp_path):
+    model = SimCLR(backbone()).finetune_model(3)
+    model.compile(keras.optimizers.Adam(0.1), keras.losses.SparseCategoricalCrossentropy(True))
+    images = LARGE[:, 0]
+    model.fit(images, np.arange(16) % 3, epochs=2, verbose=0)
+    path = kr.export.to_saved_model(model, tmp_path / "finetuned" / "1", warmup=False)
+    served = tf.saved_model.load(path).signatures["serving_default"]
+    (found,) = served(tf.constant(images)).values()
+    expected = model.predict(images, verbose=0)
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_jit_compile_is_left_to_one_replica(two_replicas):
+    with two_replicas.scope():
+        trainer = SimCLR(backbone())
+        with pytest.warns(UserWarning, match="`jit_compile=True` is ignored with several replicas"):
+            trainer.compile("sgd", jit_compile=True)
+    assert trainer.jit_compile is False
+    assert compiled(jit_compile=True).jit_compile is True
+
+
+def test_debug_stops_at_what_is_not_finite():
+    trainer = compiled(loss=NTXent(debug=True))
+    fit(trainer, epochs=1)
+    broken = LARGE.copy()
+    broken[:8] = np.nan
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"must be finite\. Received: row"):
+        fit(trainer, broken, epochs=1)
+    assert np.isnan(fit(compiled(), broken, epochs=1)["loss"][0])
+
+
 @pytest.mark.parametrize("freeze_after, trained", ((-1, 13), (1, 9), (4, 2)))
 def test_what_finetuning_freezes(freeze_after, trained):
     model = SimCLR(backbone()).finetune_model(3, freeze_after=freeze_after)
@@ -210,6 +228,8 @@ def test_what_finetuning_freezes(freeze_after, trained):
     model.fit(LARGE[:, 0], np.arange(16) % 3, epochs=2, verbose=0)
     assert len(model.trainable_variables) == trained
     changed = {w.path for w, old in zip(model.weights, before) if np.any(w.numpy() != old)}
+    if freeze_after == 4:  # not even the moving statistics
+        assert all(path.startswith("predictions") for path in changed)
     stages = {f"stage{i}" for i in (1, 2) if any(f"stage{i}" in path for path in changed)}
     assert stages == {-1: {"stage1", "stage2"}, 1: {"stage2"}, 4: set()}[freeze_after]
     assert any("predictions" in path for path in changed)
@@ -243,6 +263,13 @@ def test_two_replicas_train_as_one_device_does(replicated):
         np.testing.assert_allclose(two["weights"], one["weights"], atol=5e-4, err_msg=name)
 
 
+def test_a_batch_of_one_image():
+    trainer = compiled()
+    with pytest.warns(UserWarning, match="one image has no negatives"):
+        history = fit(trainer, LARGE[:2], epochs=1, batch_size=1)
+    assert history["loss"] == [0]
+
+
 def test_bad_input():
     with pytest.raises(ValueError, match=r"`momentum` must be in \[0, 1\)"):
         SimCLR(backbone(), momentum=1.0)
@@ -263,3 +290,7 @@ def test_bad_input():
     trainer = compiled(run_eagerly=True)
     with pytest.warns(UserWarning, match=r"about \[0, 1\].*reach 255"):
         fit(trainer, np.full((8, 2, 12, 12, 3), 255.0), epochs=1)
+    with pytest.warns(UserWarning, match=r"about \[0, 1\].*are uint8"):
+        fit(compiled(), np.full((8, 2, 12, 12, 3), 255, "uint8"), epochs=1)
+    with pytest.raises(ValueError, match=r"same images.*\(8, 2, 12, 12, 3\), \(4, 2, 12"):
+        compiled().unpack(((tf.zeros((8, 2, 12, 12, 3)), tf.zeros((4, 2, 12, 12, 3))), None))

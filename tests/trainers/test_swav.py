@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_resnets as kr
 from keras_resnets.losses import SwAVLoss, sinkhorn_knopp
 from trainers import SwAV
 
 sys.path.insert(0, str(Path(__file__).parent))
-from contrastive_networks import LABELS, LARGE, SMALL, backbone
+from contrastive_networks import LABELS, LARGE, SMALL, backbone, fit_with_resume
 
 VIEWS = (LARGE, SMALL)
 
@@ -158,6 +159,58 @@ def test_save_and_load_in_mid_training(tmp_path):
     assert fit(trainer) == fit(again)  # out of the freeze, with a full queue
     for ours, theirs in zip(trainer.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_an_interrupted_training_goes_on_to_the_bit(tmp_path):
+    """Cut while the prototypes are frozen and the queue half full, and again when it is used."""
+    data = tf.data.Dataset.from_tensor_slices(VIEWS).batch(4, drop_remainder=True)
+    data = data.map(lambda large, small: ((large, small),))
+
+    def train(name, cut=None):
+        trainer = make(queue_length=16, freeze_prototypes_steps=3)
+        weights = fit_with_resume(trainer, data, tmp_path / name, steps=4, cut=cut)
+        return [int(queue.filled) for queue in trainer.queues], weights
+
+    whole = train("whole.npz")
+    assert train("cut.npz", cut=2)[0] == [8, 8]
+    assert train("cut.npz", cut=6)[0] == [16, 16]
+    for ours, theirs in zip(whole[1], train("cut.npz")[1], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_queues_start_is_logged():
+    data = tf.data.Dataset.from_tensor_slices(VIEWS).batch(4, drop_remainder=True)
+    data = data.map(lambda large, small: ((large, small),))
+    trainer = make(queue_length=8, queue_start_step=3)
+    history = trainer.fit(data, epochs=3, verbose=0).history
+    # filled by the fourth and the fifth of four steps an epoch, used from the sixth on
+    assert history["queue_used"] == [0, 0.75, 1]
+    assert "queue_used" not in fit(make(), epochs=1)
+
+
+@pytest.mark.parametrize(("prototypes", "queue", "held"), ((17, 8, 16), (9, 0, 8), (16, 8, None)))
+def test_more_prototypes_than_embeddings(recwarn, prototypes, queue, held):
+    fit(make(num_prototypes=prototypes, queue_length=queue), epochs=1)
+    found = [str(w.message) for w in recwarn if "fewer than the" in str(w.message)]
+    assert all(f"hold {held} embeddings, fewer than the {prototypes}" in text for text in found)
+    assert len(found) == (held is not None)
+
+
+def test_prototypes_are_exported_as_unit_vectors(tmp_path):
+    trainer = make(keras.optimizers.SGD(1.0))
+    fit(trainer, epochs=1)
+    kernel = trainer.prototypes.kernel.numpy()
+    lengths = np.linalg.norm(kernel, axis=0)
+    assert np.abs(lengths - 1).max() > 1e-4  # the last update moved them
+    x = trainer.backbone.input
+    scores = trainer.prototypes(trainer.projection_head(trainer.backbone(x)))
+    path = tmp_path / "swav" / "1"
+    kr.export.to_saved_model(keras.Model(x, scores), path, warmup=False)
+    served = tf.saved_model.load(str(path)).signatures["serving_default"]
+    (found,) = served(tf.constant(LARGE[:, 0])).values()
+    z = trainer.projection_head(trainer.predict(LARGE[:, 0], verbose=0)).numpy()
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    np.testing.assert_allclose(found, z @ (kernel / lengths), rtol=1e-4, atol=1e-5)
 
 
 def test_bad_input():

@@ -55,3 +55,14 @@ def cut(image, boxes, flips, size):
 
     pieces = tf.map_fn(piece, (pixels, flips), fn_output_signature=tf.float32)
     return tf.ensure_shape(pieces, (None, size, size, image.shape[-1]))
+
+
+def image_of(image, label=None):
+    """The image alone, with channels."""
+    image = tf.convert_to_tensor(image)
+    return image[..., None] if image.shape.rank == 2 else image
+
+
+def mean_of(image):
+    """By which another image is told from this one."""
+    return tf.reduce_mean(tf.cast(image, tf.float32))
