@@ -2,6 +2,7 @@
 
 from trainers.recipe import Recipe
 from trainers.recipes.contrastive import *  # noqa: F403
+from trainers.recipes.fbnet import *  # noqa: F403
 from trainers.recipes.image import *  # noqa: F403
 from trainers.recipes.linear import *  # noqa: F403
 from trainers.recipes.meal import *  # noqa: F403

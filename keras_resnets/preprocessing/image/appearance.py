@@ -1,10 +1,5 @@
-"""What a crop looks like: mirrored or not, its colours, its sharpness.
+"""What a crop looks like: mirrored or not, its colours, its sharpness."""
 
-All of it is one function of a stack of crops and of random numbers, compiled by XLA: a crop at a
-time passes through, and what chance leaves out is not computed.
-"""
-
-import functools
 import itertools
 from dataclasses import dataclass
 
@@ -12,19 +7,18 @@ from keras_resnets.preprocessing.image.blur import gaussian_blur
 from keras_resnets.preprocessing.image.color import color_jitter, cut, grayscale
 
 ORDERS = list(itertools.permutations(range(4)))
-DRAWS = 10
 
 
 @dataclass(frozen=True)
 class Appearance:
-    """Chances and strengths.
+    """Changes a crop, by chance: a function of the crop and of `draws` numbers.
 
     Args:
         strength: of the colour jitter that eight of ten crops get; 0: none.
         additive: whether brightness is added, as in SimCLR's first version.
         grayscale: probability of a grey crop.
         blur: radius of the kernel that half the crops are blurred with; None: none are.
-        mean, deviation: a number a channel, subtracted and divided by.
+        mean, deviation: a number a channel, subtracted and divided by; None: neither.
     """
 
     strength: float = 1.0
@@ -34,23 +28,18 @@ class Appearance:
     mean: tuple | None = None
     deviation: tuple | None = None
 
-    def __call__(self, crops, seed):
-        """Changes crops by chance.
+    draws = 10
+
+    def __call__(self, crop, draws):
+        """The crop, changed.
 
         Args:
-            crops: float32 tensor `(crops, height, width, channels)` in about [0, 1].
-            seed: two integers.
+            crop: float32 tensor `(height, width, channels)` in about [0, 1].
+            draws: float tensor `(10,)` in [0, 1).
 
         Returns:
-            Tensor, of the shape and type of `crops`.
+            Tensor, of the shape of `crop`, in [0, 1] before it is normalised.
         """
-        import tensorflow as tf
-
-        draws = tf.random.stateless_uniform((tf.shape(crops)[0], DRAWS), seed)
-        return _compiled(self)(crops, draws)
-
-    def one(self, crop, draws):
-        """A crop by `DRAWS` numbers in [0, 1)."""
         import tensorflow as tf
 
         flip, jitter, gray, blur, sigma, order, *color = tf.unstack(draws)
@@ -81,15 +70,3 @@ class Appearance:
         order = tf.gather(ORDERS, tf.cast(order * len(ORDERS), tf.int32))
         hue = 0.2 * self.strength * (2 * color[3] - 1)
         return color_jitter(planes, order, brightness, contrast, saturation, hue, offset)
-
-
-@functools.cache
-def _compiled(appearance):
-    import tensorflow as tf
-
-    def every(crops, draws):
-        return tf.map_fn(
-            lambda x: appearance.one(*x), (crops, draws), fn_output_signature=tf.float32
-        )
-
-    return tf.function(every, autograph=False, jit_compile=True)
