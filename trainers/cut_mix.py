@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 
+@keras.saving.register_keras_serializable("keras_resnets")
 class CutMix(keras.layers.Layer):
     """Pastes a box of another image of the batch into each image; the box is the same for all.
 
@@ -29,6 +30,9 @@ class CutMix(keras.layers.Layer):
         self.alpha = alpha
         self.seeds = keras.random.SeedGenerator(seed)
         self.built = True
+
+    def get_config(self):
+        return {"alpha": self.alpha, "seed": self.seeds.get_config()["seed"]}
 
     def call(self, images):
         """The mixed images (B, H, W, C)."""

@@ -2,34 +2,23 @@
 
 import tensorflow as tf
 
+from keras_resnets.preprocessing.image.boxes import UNIFORM_AREAS
+from keras_resnets.preprocessing.image.resize import scaled
+
 
 def sample_boxes(size, seed, count, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3)):
     """The boxes of `count` random resized crops, each `(top, left, height, width)` in 0 to 1.
 
     Args:
-        size: int32 tensor `(height, width, channels)`.
+        size: int32 tensor `(height, width)`.
         seed: two integers.
         count: int.
-        area, ratio: as in `keras_resnets.preprocessing.image.random_resized_crop`.
+        area: least and greatest share of the image's area.
+        ratio: least and greatest width by height.
     """
-    sides = tf.cast(size[:2], tf.float32)
-
-    def sample(number):
-        begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
-            size,
-            tf.zeros((0, 0, 4)),
-            tf.random.fold_in(seed, number),
-            min_object_covered=0.0,
-            area_range=area,
-            aspect_ratio_range=ratio,
-            max_attempts=10,
-            use_image_if_no_bounding_boxes=True,
-        )
-        extent = tf.where(extent < 0, size, extent)  # -1: to the end
-        places = tf.cast(tf.concat([begin[:2], extent[:2]], 0), tf.float32)
-        return places / tf.concat([sides, sides], 0)
-
-    return tf.map_fn(sample, tf.range(count), fn_output_signature=tf.float32)
+    draws = tf.random.stateless_uniform((count, UNIFORM_AREAS.draws), seed)
+    boxes = UNIFORM_AREAS.boxes(draws, size[0], size[1], area, ratio)
+    return tf.cast(boxes, tf.float32) / tf.cast(tf.tile(size, [2]), tf.float32)
 
 
 def cut(image, boxes, flips, size):
@@ -44,15 +33,14 @@ def cut(image, boxes, flips, size):
     Returns:
         float32 tensor `(crops, size, size, channels)`, in the range of `image`.
     """
-    sides = tf.cast(tf.shape(image)[:2], tf.float32)
-    pixels = tf.cast(tf.round(boxes * tf.concat([sides, sides], 0)), tf.int32)
+    sides = tf.cast(tf.tile(tf.shape(image)[:2], [2]), tf.float32)
 
     def piece(where):
-        (top, left, height, width), flip = tf.unstack(where[0]), where[1]
-        crop = tf.slice(image, (top, left, 0), (height, width, -1))
-        crop = tf.image.resize(crop, (size, size))
+        box, flip = where
+        crop = scaled(image, box, size, "bilinear", antialias=False)
         return tf.where(flip, tf.reverse(crop, [1]), crop)
 
+    pixels = tf.cast(tf.round(boxes * sides), tf.int32)
     pieces = tf.map_fn(piece, (pixels, flips), fn_output_signature=tf.float32)
     return tf.ensure_shape(pieces, (None, size, size, image.shape[-1]))
 

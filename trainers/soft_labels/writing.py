@@ -83,7 +83,7 @@ def precompute(
 
     def crop(number, image):
         here = tf.random.fold_in(tf.constant((seed, 0), tf.int64), number)
-        boxes = sample_boxes(tf.shape(image), here, crops, area)
+        boxes = sample_boxes(tf.shape(image)[:2], here, crops, area)
         chance = tf.random.stateless_uniform((crops,), tf.random.fold_in(here, crops))
         flips = (chance < 0.5) & flip
         return cut(image, boxes, flips, size), boxes, flips, tf.shape(image)[:2], mean_of(image)
