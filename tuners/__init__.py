@@ -2,6 +2,7 @@
 
 from tuners.dimensions import Categorical, Integer, Ordinal, Real
 from tuners.fbnet_cost import fbnet_v3_statistics
+from tuners.fbnet_hypermodel import fbnet_v3_hypermodel
 from tuners.fbnet_v3 import (
     fbnet_v3_canonical,
     fbnet_v3_config,
@@ -24,4 +25,5 @@ __all__ = [
     "fbnet_v3_config",
     "fbnet_v3_canonical",
     "fbnet_v3_statistics",
+    "fbnet_v3_hypermodel",
 ]
