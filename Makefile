@@ -40,6 +40,7 @@ bench: $(PEERS)/.ready       ## ours and the peer in one run
 	$(PEERS)/bin/python benchmarks/group_conv.py $(ARGS)
 	$(PEERS)/bin/python benchmarks/norms.py $(ARGS)
 	$(PEERS)/bin/python benchmarks/resnets.py $(ARGS)
+	$(PEERS)/bin/python benchmarks/contrastive.py $(ARGS)
 
 clean:
 	rm -rf .venv .venv-peers .venv-tf216 build dist *.egg-info
