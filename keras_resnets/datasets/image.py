@@ -129,12 +129,8 @@ def find_images(directory):
     )
 
 
-def _folder_stream(directory, names=None, shuffled=False):
-    import tensorflow as tf
-
-    paths = find_images(directory)
-    if shuffled:  # a buffer cannot mix what is sorted by class
-        paths = [paths[i] for i in np.random.default_rng(0).permutation(len(paths))]
+def folder_labels(paths, directory, names=None):
+    """An int32 label for each file, and the names of the classes: the folders in `directory`."""
     classes = [os.path.relpath(path, directory).split(os.sep)[0] for path in paths]
     loose = [path for path in paths if os.path.dirname(path) == directory]
     if loose or not paths:
@@ -147,7 +143,16 @@ def _folder_stream(directory, names=None, shuffled=False):
     unknown = sorted(set(classes) - set(names))
     if unknown:
         raise ValueError(f"Classes must be those of train/. Received: {unknown} in {directory}")
-    labels = np.array([names.index(name) for name in classes], "int32")
+    return np.array([names.index(name) for name in classes], "int32"), names
+
+
+def _folder_stream(directory, names=None, shuffled=False):
+    import tensorflow as tf
+
+    paths = find_images(directory)
+    if shuffled:  # a buffer cannot mix what is sorted by class
+        paths = [paths[i] for i in np.random.default_rng(0).permutation(len(paths))]
+    labels, names = folder_labels(paths, directory, names)
 
     def read(path, label):
         image = tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)

@@ -18,12 +18,16 @@ def check_arguments(crop, batch_size, seed, epoch, start_batch, speeds):
         ("epoch", epoch, 0),
         ("start_batch", start_batch, 0),
     ]:
-        if not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"`{name}` must be an integer >= {least}. Received: {name}={value}")
+        check_integer(name, value, least)
     if start_batch and batch_size is None:
         raise ValueError("`start_batch` needs a `batch_size`. Received: batch_size=None")
     if not len(speeds) or not all(0.1 <= speed <= 10 for speed in speeds):
         raise ValueError(f"`speeds` must be numbers in [0.1, 10]. Received: speeds={speeds}")
+
+
+def check_integer(name, value, least):
+    if not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"`{name}` must be an integer >= {least}. Received: {name}={value}")
 
 
 def to_int16(waveform):
