@@ -208,6 +208,7 @@ def contrast(recipe, backbone, data, path, restart):
         epoch=resume.epoch,
         start_batch=resume.batch,
         repeat=True,
+        batched=hasattr(data, "x_train"),  # they are of one size
     )
     trainer.fit(
         views,

@@ -177,6 +177,7 @@ def train(recipe, backbone, images, path, restart, steps=None):
         epoch=resume.epoch,
         start_batch=resume.batch,
         repeat=True,
+        batched=hasattr(images, "shape"),  # they are of one size
     )
     trainer.fit(
         crops,

@@ -37,7 +37,7 @@ def test_neighbours_of_simclrs_features():
     trainer = recipe.build_trainer(backbone)
     recipe.compile(trainer, steps)
     views = kr.datasets.multi_crop_dataset(
-        data.x_train, recipe.batch_size, views=recipe.views, seed=0, repeat=True
+        data.x_train, recipe.batch_size, views=recipe.views, seed=0, repeat=True, batched=True
     )
     history = trainer.fit(
         views, steps_per_epoch=steps, epochs=recipe.epochs, shuffle=False, verbose=0
