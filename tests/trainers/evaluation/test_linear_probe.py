@@ -50,7 +50,7 @@ def test_as_good_as_scikit_learn(digits):
     logits = probe.classifier.predict(features[1], verbose=0)
     assert np.mean(logits.argmax(1) == test[1]) == pytest.approx(score.top1)
     ours = keras.ops.softmax(logits).numpy()
-    np.testing.assert_allclose(ours, peer.predict_proba(ones[1]), atol=0.02)
+    np.testing.assert_allclose(ours, peer.predict_proba(ones[1]), atol=0.05)
 
 
 @pytest.mark.parametrize(
