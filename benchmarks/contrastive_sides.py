@@ -52,13 +52,14 @@ def our_pipeline(paths, views):
         "simclr": lambda x, seed: (image.simclr_views(x, seed, blur=False),),
         "plain": plain_multi_crop,
     }[views]
-    files = tf.data.Dataset.from_tensor_slices(paths).map(tf.io.read_file).cache().enumerate()
-    groups = files.map(lambda i, x: function(tf.io.decode_jpeg(x, 3), tf.stack([i, i])))
+    files = tf.data.Dataset.from_tensor_slices(paths).map(tf.io.read_file).cache().repeat()
+    groups = files.enumerate().map(lambda i, x: function(tf.io.decode_jpeg(x, 3), tf.stack([i, i])))
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
-    groups = groups.with_options(options)
+    views = iter(groups.with_options(options))
 
     def run():
+        groups = (next(views) for _ in paths)
         return np.mean([sum(float(tf.reduce_mean(g)) for g in group) for group in groups])
 
     run()  # the files are in memory then

@@ -164,7 +164,7 @@ def multi_crop(
         appearance = Appearance(
             color_strength,
             grayscale=grayscale,
-            blur=size // 20 if blur else None,
+            blur=min(size // 20, 6) if blur else None,  # three of the greatest deviation
             mean=mean and tuple(mean),
             deviation=deviation and tuple(deviation),
         )
