@@ -7,6 +7,8 @@ import keras_resnets as kr
 from trainers import PartialTrainer
 from trainers.recipes import FBNETV3, FBNETV3_SEARCH
 
+pytestmark = pytest.mark.slow
+
 SMALL = FBNETV3.shortened(4).replace(size=32, batch_size=8)
 CONFIG = kr.FBNetV3Config(
     8, [kr.StageConfig(3, 3, 1, 1, 8, 1), kr.StageConfig(3, 3, 2, 2, 8, 1, 1, True)], head_width=16

@@ -8,6 +8,8 @@ from keras_resnets.models.fbnet_v3 import CONFIGS
 from trainers.recipes import FBNETV3_SEARCH
 from tuners.fbnet_v3 import CHOICES, FIXED
 
+pytestmark = pytest.mark.slow
+
 keras_tuner = pytest.importorskip("keras_tuner")
 
 
