@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_resnets as kr
 import tuners
 from keras_resnets.models.fbnet_v3 import CONFIGS
 from trainers.recipes import FBNETV3_SEARCH
@@ -59,30 +60,23 @@ def test_default_length_is_imagenets():
 
 
 def test_random_search_runs_on_it(batches, tmp_path):
-    """Also what is kept of a trial is the average, as it was tested."""
-    seen = []
-
-    class Seen(keras.callbacks.Callback):
-        def on_train_begin(self, logs=None):
-            seen.append(self.model.model.input_shape[1])
-
+    """Recipes of one small network; what is kept of a trial is the average, as it was tested."""
+    config = kr.FBNetV3Config(8, [kr.StageConfig(3, 3, 1, 1, 8, 1, 2)], 1, 16, input_size=40)
+    space = tuners.recipe_space(RECIPE, mixup=[0.1, 0.4], optimizer=["rmsprop", "sgd"])
+    settings = dict(classes=4, steps_per_epoch=2, config=config, jit_compile=False)
     tuner = keras_tuner.RandomSearch(
-        tuners.fbnet_v3_hypermodel(SPACE, classes=4, steps_per_epoch=2, jit_compile=False),
+        tuners.fbnet_v3_hypermodel(space, **settings),
         objective=keras_tuner.Objective("val_loss", "min"),
         max_trials=2,
         seed=1,
         directory=tmp_path,
     )
-    tuner.search(batches.repeat(), validation_data=batches, callbacks=[Seen()], verbose=0)
-    trials = [*tuner.oracle.trials.values()]
-    assert len(trials) == 2 and all(np.isfinite(trial.score) for trial in trials)
-    assert seen == [trial.hyperparameters.values["input_size"] for trial in trials]
-    (hp,) = tuner.get_best_hyperparameters()
-    model = tuner.get_best_models()[0]
-    size = hp.values["input_size"]
-    tested = RECIPE.replace(size=size).prepare(batches, 4)
-    loss = model.evaluate(tested, verbose=0, return_dict=True)["loss"]
-    assert loss == pytest.approx(min(trial.score for trial in trials), rel=1e-4)
+    tuner.search(batches.repeat(), validation_data=batches, verbose=0)
+    scores = [trial.score for trial in tuner.oracle.trials.values()]
+    assert len(scores) == 2 and np.all(np.isfinite(scores))
+    tested = RECIPE.replace(size=40).prepare(batches, 4)
+    loss = tuner.get_best_models()[0].evaluate(tested, verbose=0, return_dict=True)["loss"]
+    assert loss == pytest.approx(min(scores), rel=1e-4)
 
 
 @pytest.mark.parametrize(
