@@ -1,5 +1,7 @@
 """Search over architectures and recipes; KerasTuner is imported only where it is used."""
 
+import importlib
+
 from tuners.dimensions import Categorical, Integer, Ordinal, Real
 from tuners.fbnet_cost import fbnet_v3_statistics
 from tuners.fbnet_hypermodel import fbnet_v3_hypermodel
@@ -26,4 +28,20 @@ __all__ = [
     "fbnet_v3_canonical",
     "fbnet_v3_statistics",
     "fbnet_v3_hypermodel",
+    "NARSOracle",
+    "NARS",
 ]
+
+ON_DEMAND = {"NARSOracle": "tuners.oracle", "NARS": "tuners.tuner"}  # they are KerasTuner's classes
+
+
+def __getattr__(name):
+    if name not in ON_DEMAND:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        import keras_tuner  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "A KerasTuner search needs keras-tuner: pip install keras_resnets[tuner]"
+        ) from error
+    return getattr(importlib.import_module(ON_DEMAND[name]), name)
