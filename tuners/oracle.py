@@ -135,8 +135,7 @@ class NARSOracle(keras_tuner.Oracle):
             values.setdefault(self.objective.name, self.objective.get_value(values))
             for name, value in values.items():
                 self._record(trial.metrics, name, value, int(step))
-            value = values[self.objective.name]
-            self.core.tell(trial_id, self._config(trial), value, step=int(step), finished=False)
+            self._tell(trial, values[self.objective.name], step=int(step) + 1, finished=False)
             self._save_trial(trial)
             if step + 1 >= trial.hyperparameters.values.get(EPOCHS, math.inf):
                 trial = copy.copy(trial)
@@ -261,8 +260,16 @@ class NARSOracle(keras_tuner.Oracle):
         last = max((int(trial_id) for trial_id in self.trials), default=-1)
         return f"{last + 1:0{len(str(self.max_trials))}d}"
 
-    def _config(self, trial):
-        return self.space.from_hyperparameters(trial.hyperparameters.copy())
+    def _tell(self, trial, value, **options):
+        """Tell the core, with what its constraints on measured quantities are about."""
+        config = self.space.from_hyperparameters(trial.hyperparameters.copy())
+        names = [c.name for c in self.core.constraints if c.measured]
+        measured = {
+            name: float(trial.metrics.get_last_value(name))
+            for name in names
+            if trial.metrics.exists(name)
+        }
+        self.core.tell(trial.trial_id, config, value, measured=measured, **options)
 
     def _record(self, metrics, name, value, step):
         if not metrics.exists(name):
@@ -278,10 +285,10 @@ class NARSOracle(keras_tuner.Oracle):
         self.end_order.append(trial.trial_id)
         if trial.status == TrialStatus.COMPLETED:
             self._failures = 0
-            self.core.tell(trial.trial_id, self._config(trial), float(trial.score))
+            self._tell(trial, float(trial.score))
             return
         if self.failure_policy == "worst":
-            self.core.tell(trial.trial_id, self._config(trial), None)
+            self._tell(trial, None)
         self._failures += 1
         fatal = (Path(self._get_trial_dir(trial.trial_id)) / FATAL).exists()
         if fatal or self._failures >= self.max_consecutive_failed_trials:
@@ -378,7 +385,7 @@ class NARSOracle(keras_tuner.Oracle):
                     del self.trials[trial_id]
                     continue
                 self.start_order.append(trial_id)
-                self.core.tell(trial_id, self._config(trial), None, finished=False)
+                self._tell(trial, None, finished=False)
             if finished and trial_id not in self.end_order:
                 self._finish(trial)
         finished = set(self.end_order)

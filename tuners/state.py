@@ -1,4 +1,4 @@
-"""A search's state on disk: whole at any moment, also when the process is killed while it writes."""
+"""A search's state on disk: whole at any moment, even if its process is killed."""
 
 import json
 import os

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 import trainers
+from keras_resnets.layers import SpecAugment
 from trainers.distribution import MultiWorkerMixin, enable_multi_worker, is_multi_worker
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -85,6 +86,14 @@ def test_two_replicas_train_as_one_device_does(name, two_replicas):
     assert_same(name, replicated.train(name, two_replicas))
 
 
+@pytest.mark.slow
+def test_augmentation_on_replicas(two_replicas):
+    """Each draws its own random numbers, so only that it trains."""
+    with two_replicas.scope():
+        trainer, data = replicated.speaker(augment=SpecAugment(seed=0), sync_batch_norm=True)
+    assert np.isfinite(trainer.fit(data, verbose=0).history["loss"]).all()
+
+
 def test_two_processes_train_as_one_device_does():
     for result in run_workers(["MEALV2"]):
         assert_same("MEALV2", result["MEALV2"])
@@ -123,7 +132,7 @@ def test_parameter_servers_are_refused(monkeypatch):
     strategy = object.__new__(tf.distribute.ParameterServerStrategy)
     model = trainers.PartialTrainer(replicated.network(0), "all")
     monkeypatch.setattr(model, "_distribute_strategy", strategy)
-    with pytest.raises(ValueError, match="MultiWorkerMirroredStrategy.*ParameterServerStrategy"):
+    with pytest.raises(ValueError, match=r"MultiWorkerMirroredStrategy.*ParameterServerStrategy"):
         model.compile("sgd", "mse")
     with pytest.raises(ValueError, match="Received: ParameterServerStrategy"):
         enable_multi_worker(model)
