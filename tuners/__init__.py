@@ -2,6 +2,7 @@
 
 import importlib
 
+from tuners.constraint import Constraint
 from tuners.dimensions import Categorical, Integer, Ordinal, Real
 from tuners.fbnet_cost import fbnet_v3_statistics
 from tuners.fbnet_hypermodel import fbnet_v3_hypermodel
@@ -11,6 +12,7 @@ from tuners.fbnet_v3 import (
     fbnet_v3_recipe_space,
     fbnet_v3_space,
 )
+from tuners.predictor import ArchitectureRecipePredictor
 from tuners.recipe import recipe_hypermodel, recipe_space
 from tuners.search_space import SearchSpace
 
@@ -28,6 +30,8 @@ __all__ = [
     "fbnet_v3_canonical",
     "fbnet_v3_statistics",
     "fbnet_v3_hypermodel",
+    "ArchitectureRecipePredictor",
+    "Constraint",
     "NARSOracle",
     "NARS",
 ]
