@@ -15,7 +15,6 @@ from tuners.lease import Leases
 from tuners.lock import locked
 from tuners.state import load_state, save_state
 
-FORMAT = 1
 EPOCHS = "tuner/epochs"  # Hyperband's name for it
 FAILURE, FATAL = "failure.txt", "fatal.txt"  # what a worker writes into its trial's folder
 POLICIES = ("worst", "ignore")
@@ -320,8 +319,6 @@ class NARSOracle(keras_tuner.Oracle):
     def get_state(self):
         return {
             **super().get_state(),
-            "format": FORMAT,
-            "space": self.space.get_config(),
             "core": self.core.state_dict(),
             "error": self.error,
             "over": self.over,
@@ -349,29 +346,23 @@ class NARSOracle(keras_tuner.Oracle):
             self.trials = {trial.trial_id: trial for trial in trials}
             state = self.saved_state()
             if state:
-                self._check_format(state)
+                self._load_core(state)
                 state["ongoing_trials"] = {
                     worker: trial_id
                     for worker, trial_id in state["ongoing_trials"].items()
                     if trial_id in self.trials
                 }
                 self.set_state(state)
-                self.core.load_state_dict(state["core"])
             self._reconcile(state)
 
-    def _check_format(self, state):
-        if state.get("format") != FORMAT:
+    def _load_core(self, state):
+        try:
+            self.core.load_state_dict(state.get("core"))
+        except ValueError as error:
             raise ValueError(
-                f"{self._get_oracle_fname()} must be of format {FORMAT}. "
-                f"Received: format={state.get('format')!r}. Give another `project_name`, or "
-                "`overwrite=True` to start anew."
-            )
-        if state["space"] != self.space.get_config():
-            raise ValueError(
-                f"{self._get_oracle_fname()} must be of this search space. Received: a state with "
-                f"{[d['name'] for d in state['space']['dimensions']]}. Give another "
+                f"{self._get_oracle_fname()} must be of this search: {error}. Give another "
                 "`project_name`, or `overwrite=True` to start anew."
-            )
+            ) from error
 
     def _reconcile(self, state):
         """Make of the state and the trials, one of which may be older, one story."""

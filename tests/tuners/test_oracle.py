@@ -294,5 +294,5 @@ def test_bad_input(make, tmp_path):
         pretrain=False,
     )  # fmt: skip
     other._set_project_dir(tmp_path, "search")
-    with pytest.raises(ValueError, match=r"must be of this search space.*width"):
+    with pytest.raises(ValueError, match=r"must be of this search: .*same space"):
         other.reload()
