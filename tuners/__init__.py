@@ -1,6 +1,7 @@
 """Search over architectures and recipes; KerasTuner is imported only where it is used."""
 
 from tuners.constraint import Constraint
+from tuners.core import NARSCore
 from tuners.dimensions import Categorical, Integer, Ordinal, Real
 from tuners.fbnet_cost import fbnet_v3_statistics
 from tuners.fbnet_hypermodel import fbnet_v3_hypermodel
@@ -30,4 +31,5 @@ __all__ = [
     "fbnet_v3_hypermodel",
     "ArchitectureRecipePredictor",
     "Constraint",
+    "NARSCore",
 ]
