@@ -3,6 +3,7 @@
 import importlib
 
 from tuners.constraint import Constraint
+from tuners.core import NARSCore
 from tuners.dimensions import Categorical, Integer, Ordinal, Real
 from tuners.fbnet_cost import fbnet_v3_statistics
 from tuners.fbnet_hypermodel import fbnet_v3_hypermodel
@@ -34,6 +35,7 @@ __all__ = [
     "Constraint",
     "NARSOracle",
     "NARS",
+    "NARSCore",
 ]
 
 ON_DEMAND = {"NARSOracle": "tuners.oracle", "NARS": "tuners.tuner"}  # they are KerasTuner's classes

@@ -5,6 +5,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # Adam's
+
 
 @keras.saving.register_keras_serializable("keras_resnets")
 class EnsembleDense(keras.layers.Layer):
@@ -64,53 +66,71 @@ class EnsembleTraining:
         model: of `EnsembleDense`s, from `(members or 1, rows, columns)` to
             `(members, rows, outputs)`.
         loss: of targets and outputs, element by element.
-        variables: those that are trained; default: all.
-        weight_decay: of Adam's.
+        weight_decay: apart from the gradient (Loshchilov and Hutter, ICLR 2019).
     """
 
-    def __init__(self, model, loss, variables=None, weight_decay=None):
+    def __init__(self, model, loss, weight_decay=0.0):
         self.model = model
         self.loss = loss
-        self.variables = model.trainable_variables if variables is None else variables
-        self.optimizer = keras.optimizers.Adam(weight_decay=weight_decay)
-        self.optimizer.build(self.variables)
+        self.weight_decay = weight_decay
+        self.shapes = [variable.shape for variable in model.trainable_variables]
+        self.sizes = [int(np.prod(shape)) for shape in self.shapes]
 
-    def reset(self):
-        """Forgets the moments of earlier training."""
-        for variable in self.optimizer.variables:
-            if variable is not self.optimizer._learning_rate:
-                variable.assign(ops.zeros_like(variable))
-
-    def run(self, inputs, targets, batches, learning_rate):
+    def run(self, inputs, targets, batches, rates, frozen=()):
         """Trains on `inputs[batch]`, `targets[batch]` for every batch.
 
         Args:
             inputs, targets: arrays `(rows, columns)`; targets that are NaN don't count.
             batches: whole numbers `(steps, members, batch size)`.
-            learning_rate: of all these steps.
+            rates: the learning rates of the steps.
+            frozen: which of the model's variables stay as they are.
         """
-        self.optimizer.learning_rate = learning_rate
-        arrays = (np.asarray(array, "float32") for array in (inputs, targets))
-        self._run(*map(tf.constant, arrays), tf.constant(batches, tf.int32))
+        kept = {id(variable) for variable in frozen}
+        variables = self.model.trainable_variables
+        trained = np.repeat([id(variable) not in kept for variable in variables], self.sizes)
+        start = np.concatenate([ops.convert_to_numpy(v).ravel() for v in variables])
+        flat = self._run(
+            *(np.asarray(array, "float32") for array in (start, inputs, targets, trained)),
+            np.asarray(batches, "int32"),
+            np.asarray(rates, "float32"),
+        )
+        for variable, value in zip(variables, self._weights(flat)):
+            variable.assign(value)
 
     @tf.function(
         input_signature=[
+            tf.TensorSpec((None,), tf.float32),
             tf.TensorSpec((None, None), tf.float32),
             tf.TensorSpec((None, None), tf.float32),
+            tf.TensorSpec((None,), tf.float32),
             tf.TensorSpec((None, None, None), tf.int32),
-        ],
-        reduce_retracing=True,
+            tf.TensorSpec((None,), tf.float32),
+        ]
     )
-    def _run(self, inputs, targets, batches):
-        known = tf.cast(tf.math.is_finite(targets), tf.float32)
-        targets = tf.where(tf.math.is_finite(targets), targets, 0.0)
-        for batch in batches:
-            x, y, counts = (tf.gather(array, batch) for array in (inputs, targets, known))
+    def _run(self, flat, inputs, targets, trained, batches, rates):
+        known = tf.math.is_finite(targets)
+        targets = tf.where(known, targets, 0.0)
+        known = tf.cast(known, tf.float32)
+        rows = tf.cast(tf.shape(batches)[2], tf.float32)
+        momentum, square = tf.zeros_like(flat), tf.zeros_like(flat)
+        for step in tf.range(tf.shape(batches)[0]):
+            x, y, counts = (tf.gather(array, batches[step]) for array in (inputs, targets, known))
             with tf.GradientTape() as tape:
-                losses = counts * self.loss(y, self.model(x, training=True))
+                tape.watch(flat)
+                outputs, _ = self.model.stateless_call(self._weights(flat), [], x)
                 # a mean of rows, a sum of members: each learns as if it were alone
-                loss = tf.reduce_sum(losses) / tf.cast(tf.shape(batch)[1], tf.float32)
-            self.optimizer.apply(tape.gradient(loss, self.variables), self.variables)
+                loss = tf.reduce_sum(counts * self.loss(y, outputs)) / rows
+            gradient = tape.gradient(loss, flat)
+            time = tf.cast(step + 1, tf.float32)
+            momentum = BETA_1 * momentum + (1 - BETA_1) * gradient
+            square = BETA_2 * square + (1 - BETA_2) * gradient**2
+            update = momentum / (1 - BETA_1**time)
+            update /= tf.sqrt(square / (1 - BETA_2**time)) + EPSILON
+            flat -= rates[step] * trained * (update + self.weight_decay * flat)
+        return flat
+
+    def _weights(self, flat):
+        return [tf.reshape(*part) for part in zip(tf.split(flat, self.sizes), self.shapes)]
 
 
 def epochs_of_batches(members, rows, epochs, batch_size, rng, bootstrap=False):

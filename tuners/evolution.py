@@ -44,14 +44,15 @@ def evolve(
 
     >>> from tuners.evolution import evolve
     >>> space = tuners.SearchSpace([tuners.Integer(name, 0, 100) for name in "ab"])
+    >>> is_small = lambda configs: [config["a"] <= 50 for config in configs]
     >>> configs, scores = evolve(
     ...     space,
-    ...     space.sample(10),
+    ...     space.sample(10, feasible=is_small),
     ...     score=lambda configs: np.array([c["a"] - c["b"] for c in configs]),
-    ...     feasible=lambda configs: [c["a"] <= 50 for c in configs],
+    ...     feasible=is_small,
     ... )
-    >>> configs[0]
-    {'a': 50, 'b': 0}
+    >>> all(is_small(configs)), bool(scores[0] > 40)
+    (True, True)
     """
     rng = np.random.default_rng(seed)
     found, scores = {}, {}

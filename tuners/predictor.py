@@ -86,7 +86,7 @@ class ArchitectureRecipePredictor:
         self.model = keras.Model(vectors, ops.concatenate(outputs, axis=-1))
         self._start = self.model.get_weights()
         self._scales = {}
-        self._trainings = {}
+        self._training = EnsembleTraining(self.model, huber, WEIGHT_DECAY)
 
     def fit_statistics(
         self, configs, statistics, epochs=PRETRAIN["epochs"], batch_size=PRETRAIN["batch_size"]
@@ -125,7 +125,7 @@ class ArchitectureRecipePredictor:
         rng = np.random.default_rng([self.seed, 1])
         batches = epochs_of_batches(self.members, len(configs), epochs, batch_size, rng)
         vectors = self._vectors(configs)[:, : self._width]
-        training.run(vectors, targets, batches, PRETRAIN["learning_rate"])
+        training.run(vectors, targets, batches, [PRETRAIN["learning_rate"]] * len(batches))
         pretrained = self.encoder.get_weights()
         self.model.set_weights(self._start)
         self.encoder.set_weights(pretrained)
@@ -166,19 +166,22 @@ class ArchitectureRecipePredictor:
         self.model.set_weights(self._start)
         vectors = self._vectors(configs)
         rng = np.random.default_rng([self.seed, 2])
-        epochs = sum(epochs for epochs, _ in PHASES)
+        epochs = sum(count for count, _ in PHASES)
         batches = epochs_of_batches(
             self.members, len(configs), epochs, BATCH_SIZE, rng, bootstrap=True
         )
-        batches = batches.reshape(epochs, -1, *batches.shape[1:])
-        rates = np.concatenate([[rate] * epochs for epochs, rate in PHASES])
-        frozen = np.arange(epochs) < (self.freeze_epochs if self._width else 0)
-        for is_frozen in dict.fromkeys(frozen):
-            training = self._training(is_frozen)
-            training.reset()
-            for rate in dict.fromkeys(rates[frozen == is_frozen]):
-                now = batches[(frozen == is_frozen) & (rates == rate)]
-                training.run(vectors, targets, np.concatenate(now), rate)
+        rates = np.concatenate([[rate] * count for count, rate in PHASES])
+        rates = np.repeat(rates, len(batches) // epochs)
+        split = min(self.freeze_epochs, epochs) * len(batches) // epochs if self._width else 0
+        for part, frozen in ((slice(split), True), (slice(split, None), False)):
+            if len(batches[part]):
+                self._training.run(
+                    vectors,
+                    targets,
+                    batches[part],
+                    rates[part],
+                    frozen=self.encoder.variables if frozen else (),
+                )
         if self.measured:
             errors = self._outputs(vectors).mean(axis=0) - targets
             for place, scale in enumerate(self._scales.values(), start=1):
@@ -318,14 +321,6 @@ class ArchitectureRecipePredictor:
         self.proxy_model = keras.Sequential(
             [keras.Input((None, self._width)), self.encoder, self.proxy]
         )
-
-    def _training(self, frozen):
-        """Trains the accuracy heads, and the encoder unless it is frozen; compiled once."""
-        if frozen not in self._trainings:
-            kept = {id(v) for v in self.encoder.variables} if frozen else set()
-            variables = [v for v in self.model.trainable_variables if id(v) not in kept]
-            self._trainings[frozen] = EnsembleTraining(self.model, huber, variables, WEIGHT_DECAY)
-        return self._trainings[frozen]
 
     def _vectors(self, configs):
         return self.space.encode(configs).astype("float32")

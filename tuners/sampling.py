@@ -32,12 +32,14 @@ def distinct_points(space, n, method, seed, feasible):
         block = min(BLOCK, max(n - len(found), 64), DRAWS_PER_POINT * n - drawn)
         drawn += block
         new = {}
-        for config, key in zip(*_configs_and_keys(space, draw(block))):
+        for code, key in zip(*_codes_and_keys(space, draw(block))):
             if key not in seen:
                 seen.add(key)
-                new[key] = config
-        configs = list(new.values())
-        if feasible is not None and configs:
+                new[key] = code
+        if not new:
+            continue
+        configs = space.to_configs(np.array([*new.values()]))
+        if feasible is not None:
             configs = [config for config, is_in in zip(configs, feasible(configs)) if is_in]
         found += configs
     if len(found) < n:
@@ -48,8 +50,7 @@ def distinct_points(space, n, method, seed, feasible):
     return found[:n]
 
 
-def _configs_and_keys(space, points):
+def _codes_and_keys(space, points):
     codes = np.stack([d.at(column) for d, column in zip(space.dimensions, points.T)], axis=1)
     codes[~variation.activity(space.dimensions, codes)] = np.nan
-    configs = space.to_configs(codes)
-    return configs, space.keys(configs)
+    return codes, space.keys_of_codes(codes)

@@ -167,6 +167,12 @@ class SearchSpace:
             configs = [*map(self.canonical, configs)]
         return [row.tobytes() for row in self.to_codes(configs)]
 
+    def keys_of_codes(self, codes):
+        """`keys` of the configurations of rows of `to_codes`."""
+        if self.canonical is not None:
+            return self.keys(self.to_configs(codes))
+        return [row.tobytes() for row in codes]
+
     @property
     def layout(self):
         """The names of the columns of `encode`; those of the architecture come first."""
