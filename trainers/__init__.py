@@ -1,6 +1,6 @@
 """Training algorithms: `keras.Model` subclasses with their own step, recipes, callbacks."""
 
-from trainers import recipes, soft_labels
+from trainers import distribution, recipes, soft_labels
 from trainers.callbacks import (
     CollapseMonitor,
     EnergyLogger,
@@ -44,6 +44,7 @@ __all__ = [
     "TrainOnly",
     "VerificationCallback",
     "default_discriminator",
+    "distribution",
     "embed_trials",
     "export_classifier",
     "few_labels",

@@ -4,12 +4,13 @@ import keras
 import tensorflow as tf
 
 from keras_resnets.losses import soft_cross_entropy
+from trainers.distribution import MultiWorkerMixin
 from trainers.replicas import global_mean, jit_without_replicas
 from trainers.soft_labels.stored import StoredSoftLabels
 from trainers.teachers import Teachers, classes_of, ends_in_probabilities, to_logits
 
 
-class Distillation(keras.Model):
+class Distillation(MultiWorkerMixin, keras.Model):
     """Base of `Distiller` and `MEALV2`: the student in training, teachers that are only asked.
 
     A subclass has `objective(images, targets, weights)`, which returns a replica's part of the

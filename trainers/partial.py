@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from trainers.distribution import MultiWorkerMixin
 from trainers.random_mask import RandomMask
 from trainers.replicas import share_of_global_batch, update_loss
 from trainers.rules import apply_rule
@@ -10,7 +11,7 @@ from trainers.weight_decay import SCOPES, add_decay, decay_rates
 
 
 @keras.saving.register_keras_serializable("keras_resnets")
-class PartialTrainer(keras.Model):
+class PartialTrainer(MultiWorkerMixin, keras.Model):
     """Trains the part of a network that a rule chooses, and keeps the rule when it is saved.
 
     It is compiled, fitted, evaluated and called as the network itself would be. Only the gradients

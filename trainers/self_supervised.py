@@ -5,11 +5,12 @@ import warnings
 import keras
 import tensorflow as tf
 
+from trainers.distribution import MultiWorkerMixin
 from trainers.finetune import finetune_model
 from trainers.replicas import global_mean, jit_without_replicas
 
 
-class SelfSupervised(keras.Model):
+class SelfSupervised(MultiWorkerMixin, keras.Model):
     """Base of `SimCLR` and `SwAV`.
 
     A subclass has `objective(views, training)`, which returns the loss, the features the probe

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_resnets.layers import CepstralMeanNormalization, FrameMask, front_end
+from trainers.distribution import MultiWorkerMixin
 from trainers.recipes import ECAPA_LARGE_MARGIN
 from trainers.replicas import (
     jit_without_replicas,
@@ -16,7 +17,7 @@ from trainers.weight_decay import SCOPES, apply_gradients, decay_rates
 
 
 @keras.saving.register_keras_serializable("keras_resnets")
-class SpeakerTrainer(keras.Model):
+class SpeakerTrainer(MultiWorkerMixin, keras.Model):
     """Trains an embedding network as a speaker classifier with a margin head.
 
     `fit` takes `(x, label)`, `((x, lengths), label)` or `({"inputs": x, "lengths": n}, label)`,

@@ -1,5 +1,9 @@
 """Search over architectures and recipes; KerasTuner is imported only where it is used."""
 
+import importlib
+
+from tuners.constraint import Constraint
+from tuners.core import NARSCore
 from tuners.dimensions import Categorical, Integer, Ordinal, Real
 from tuners.fbnet_cost import fbnet_v3_statistics
 from tuners.fbnet_hypermodel import fbnet_v3_hypermodel
@@ -9,6 +13,7 @@ from tuners.fbnet_v3 import (
     fbnet_v3_recipe_space,
     fbnet_v3_space,
 )
+from tuners.predictor import ArchitectureRecipePredictor
 from tuners.recipe import recipe_hypermodel, recipe_space
 from tuners.search_space import SearchSpace
 
@@ -26,4 +31,23 @@ __all__ = [
     "fbnet_v3_canonical",
     "fbnet_v3_statistics",
     "fbnet_v3_hypermodel",
+    "ArchitectureRecipePredictor",
+    "Constraint",
+    "NARSOracle",
+    "NARS",
+    "NARSCore",
 ]
+
+ON_DEMAND = {"NARSOracle": "tuners.oracle", "NARS": "tuners.tuner"}  # they are KerasTuner's classes
+
+
+def __getattr__(name):
+    if name not in ON_DEMAND:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        import keras_tuner  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "A KerasTuner search needs keras-tuner: pip install keras_resnets[tuner]"
+        ) from error
+    return getattr(importlib.import_module(ON_DEMAND[name]), name)

@@ -59,7 +59,8 @@ def fbnet_v3_space():
         Dai et al., FBNetV3, CVPR 2021 (arXiv 2006.02049).
     """
     free = {name: list(values) for name, values in CHOICES.items() if name not in FIXED}
-    return SearchSpace([Ordinal(name, free[name], part="architecture") for name in free])
+    dimensions = [Ordinal(name, free[name], part="architecture") for name in free]
+    return SearchSpace(dimensions, canonical=fbnet_v3_canonical)
 
 
 def fbnet_v3_recipe_space(recipe=FBNETV3_SEARCH):

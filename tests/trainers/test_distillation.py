@@ -135,25 +135,6 @@ def test_graph_and_xla(jit):
     np.testing.assert_allclose(*history, rtol=1e-4)
 
 
-def test_two_replicas_train_as_one(two_replicas):
-    def train(strategy):
-        with strategy.scope():
-            trainer = Distiller(network(0), network(1), alpha=0.5)
-            for layer in trainer.student.layers:
-                if isinstance(layer, keras.layers.BatchNormalization):
-                    layer.synchronized = True
-            trainer.compile(keras.optimizers.SGD(0.05, momentum=0.9))
-        labels = np.where(np.arange(24) % 3, Y, -1)
-        data = tf.data.Dataset.from_tensor_slices((X, labels)).batch(10)  # the last one: 4
-        losses = trainer.fit(data, epochs=3, shuffle=False, verbose=0).history["similarity_loss"]
-        return losses, trainer.student.get_weights()
-
-    (_, ours), (two, theirs) = train(tf.distribute.get_strategy()), train(two_replicas)
-    assert np.all(np.isfinite(two))
-    for a, b in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
-
-
 def test_mixed_precision():
     keras.config.set_dtype_policy("mixed_float16")
     trainer = Distiller(network(0), network(1), 0.1)

@@ -1,9 +1,3 @@
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
@@ -277,23 +271,6 @@ def test_mixed_precision():
     assert any(
         (before[layer.beta.path] != np.array(layer.beta)).any() for layer in batch_norms(model)
     )
-
-
-def test_two_replicas_train_as_one():
-    """Logical devices need a process of their own."""
-    script = Path(__file__).with_name("replicated_partial.py")
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    # With oneDNN a convolution of no image has the shape of its input (TensorFlow 2.21).
-    env["TF_ENABLE_ONEDNN_OPTS"] = "0"
-    run = subprocess.run(
-        [sys.executable, script], env=env, capture_output=True, text=True, timeout=500
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
-    one, two = json.loads(run.stdout.splitlines()[-1])
-    assert len(one["loss"]) == 3
-    np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-5)
-    for mine, theirs in zip(one["weights"], two["weights"], strict=True):
-        np.testing.assert_allclose(theirs, mine, rtol=1e-4, atol=1e-6)
 
 
 def test_recipes():

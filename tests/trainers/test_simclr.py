@@ -1,6 +1,3 @@
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -241,26 +238,6 @@ def test_mixed_precision():
     assert np.all(np.isfinite(history["loss"]))
     keras.config.set_dtype_policy("mixed_bfloat16")
     assert np.all(np.isfinite(fit(compiled())["loss"]))
-
-
-@pytest.fixture(scope="module")
-def replicated():
-    script = Path(__file__).with_name("replicated_contrastive.py")
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    run = subprocess.run(
-        [sys.executable, script], env=env, capture_output=True, text=True, timeout=500
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
-    return json.loads(run.stdout.splitlines()[-1])
-
-
-def test_two_replicas_train_as_one_device_does(replicated):
-    """SimCLR and SwAV: losses, weights, queues, statistics after six steps."""
-    assert len(replicated) == 6
-    for name, (one, two) in replicated.items():
-        for key in ("loss", "probe_loss", "test"):
-            np.testing.assert_allclose(two[key], one[key], rtol=1e-5, err_msg=f"{name}: {key}")
-        np.testing.assert_allclose(two["weights"], one["weights"], atol=5e-4, err_msg=name)
 
 
 def test_a_batch_of_one_image():

@@ -1,0 +1,108 @@
+"""A search whose trials only take time: one process of several, which a test may kill."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import keras
+import keras_tuner
+import numpy as np
+import tensorflow as tf
+
+import tuners
+import tuners.tuner
+
+SPACE = tuners.SearchSpace(
+    [
+        tuners.Integer("width", 1, 40, part="architecture"),
+        tuners.Real("rate", 1e-4, 1e-1, log=True),
+        tuners.Categorical("bias", [True, False]),
+    ]
+)
+OBJECTIVE = keras_tuner.Objective("value", "max")
+SETTINGS = dict(initial_trials=4, refit_every=2, pool_size=64, pool_only=True, pretrain=False)
+
+
+def value(config):
+    return -((config["width"] - 30) ** 2) - abs(np.log10(config["rate"]) + 2) - config["bias"]
+
+
+class BlackBox(tuners.NARS):
+    """Every trial leaves a line of `runs.txt` where it begins, and one where it ends."""
+
+    def run_trial(self, trial, seconds, error=None):
+        self.note("begin", trial)
+        time.sleep(seconds)
+        if error is not None:
+            raise ArithmeticError(error)
+        self.note("end", trial)
+        return float(value(SPACE.from_hyperparameters(trial.hyperparameters)))
+
+    def note(self, what, trial):
+        with open(Path(self.directory) / "runs.txt", "a") as file:
+            print(what, trial.trial_id, self.tuner_id, time.time(), file=file)
+
+
+def join(folder, role, port):
+    """Send what is printed to a file, and be the chief or a worker, if a port is given."""
+    log = open(Path(folder) / f"{role}.log", "a", buffering=1)
+    sys.stdout = sys.stderr = log
+    os.dup2(log.fileno(), 2)
+    if port is not None:
+        os.environ["KERASTUNER_TUNER_ID"] = role
+        os.environ["KERASTUNER_ORACLE_IP"] = "127.0.0.1"
+        os.environ["KERASTUNER_ORACLE_PORT"] = str(port)
+
+
+def search(folder, role="tuner0", port=None, seconds=0.2, error=None, **options):
+    join(folder, role, port)
+    tuner = BlackBox(
+        None, SPACE, OBJECTIVE, directory=folder, project_name="search", **SETTINGS | options
+    )
+    tuner.search(seconds=seconds, error=error)
+
+
+def build(hp):
+    config = SPACE.from_hyperparameters(hp)
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(config["width"]), keras.layers.Dense(1)]
+    )
+    model.compile(keras.optimizers.SGD(config["rate"]), "mse")
+    return model
+
+
+def train(folder, role, port, cluster=None, index=0, failing=None, **options):
+    """A search that trains networks, perhaps as one process of a cluster.
+
+    Args:
+        failing: Number of the process of the cluster in which the second trial raises.
+    """
+    join(folder, role, port)
+    strategy = None
+    if cluster is not None:
+        task = {"cluster": {"worker": cluster}, "task": {"type": "worker", "index": index}}
+        os.environ["TF_CONFIG"] = json.dumps(task)
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        tuners.tuner.BARRIER_S = 5
+
+    class Fails(keras.callbacks.Callback):
+        trials = 0
+
+        def on_train_begin(self, logs=None):
+            Fails.trials += 1
+            if failing == index and Fails.trials == 2:
+                raise ArithmeticError("one process fails alone")
+
+        def __deepcopy__(self, memo):
+            return self
+
+    tuner = tuners.NARS(
+        build, SPACE, keras_tuner.Objective("val_loss", "min"), distribution_strategy=strategy,
+        directory=folder, project_name="search", **SETTINGS | options,
+    )  # fmt: skip
+    x = np.random.default_rng(0).normal(size=(16, 4)).astype("float32")
+    data = tf.data.Dataset.from_tensor_slices((x, x[:, :1])).batch(8)
+    tuner.search(data, validation_data=data, verbose=0, callbacks=[Fails()])
