@@ -9,7 +9,14 @@ import pytest
 
 import keras_resnets as kr
 
-SMALL = dict(channels=32, mfa_channels=48, attention_channels=16, se_channels=16)
+SMALL = dict(
+    channels=32,
+    mfa_channels=48,
+    attention_channels=16,
+    se_channels=16,
+    scale=4,
+    dilations=(2, 3),
+)
 NETWORKS = {
     **{
         variant: lambda variant=variant, **kw: kr.ecapa_tdnn(variant=variant, **SMALL, **kw)
@@ -213,7 +220,7 @@ def test_masked_statistics_are_those_of_the_valid_frames():
     ],
 )
 def test_options(options, shape):
-    model = kr.ecapa_tdnn(**SMALL, **options)
+    model = kr.ecapa_tdnn(**{**SMALL, **options})
     x = np.random.default_rng(0).normal(size=(2, 30, 80)).astype("float32")
     full = model([x, np.array([30, 30])])
     assert tuple(full.shape) == shape
