@@ -74,9 +74,7 @@ def parse():
     parser.add_argument("--seeds", type=int, default=1, help="how many")
     parser.add_argument("--output", default="results/simclr_v2", help="folder of results")
     parser.add_argument("--restart", action="store_true", help="forget the runs in OUTPUT")
-    parser.add_argument(
-        "--short", action="store_true", help="a minute's training of the three steps"
-    )
+    parser.add_argument("--short", action="store_true", help="a minute of the three steps")
     args = parser.parse_args()
     if args.short:
         args.epochs, args.images, args.side = 1, 1024, 14
