@@ -30,7 +30,7 @@ from trainers import recipes
 
 STAGES = (1, 2, 3)
 NETWORKS = architecture(
-    **{f"depth{i}": [1, 2, 3] for i in STAGES},
+    **{f"depth{i}": [1, 2] for i in STAGES},
     **{f"width{i}": [2**i * w for w in (2, 3, 4, 6, 8)] for i in STAGES},
 )
 DEFAULT = {f"depth{i}": 1 for i in STAGES} | {f"width{i}": 2**i * 4 for i in STAGES}
@@ -72,7 +72,7 @@ def parse():
     parser.add_argument("--short", action="store_true", help="a minute or two, to try it out")
     args = parser.parse_args()
     if args.short:
-        args.trials, args.epochs, args.examples, args.side = 6, 2, 1000, 14
+        args.trials, args.epochs, args.examples, args.side = 4, 1, 1000, 14
     return args
 
 

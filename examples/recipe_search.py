@@ -9,27 +9,21 @@ A search that was interrupted goes on; `--restart` begins anew. `--strategy mult
 script started once a worker, each with its own `TF_CONFIG`.
 """
 
-import argparse
 from pathlib import Path
 
-import keras
 import keras_tuner
 import tensorflow as tf
-from search_systems import SYSTEMS
+from search_systems import parse, prepare
 
-import keras_resnets as kr
 import tuners
 from keras_resnets.analysis import Table
 from keras_resnets.files import write_whole
 
 
 def main():
-    args = parse()
-    keras.utils.set_random_seed(args.seed)
+    args = parse(__doc__, add_options)
     strategy = make_strategy(args.strategy)
-    sample = "speech_sample" if args.system == "ecapa_tdnn" else "fashion_sample"
-    data = kr.datasets.load(args.data or sample)
-    system = SYSTEMS[args.system](args, data)
+    system = prepare(args)
     output = Path(args.output or f"results/recipe_search/{args.system}")
     hypermodel = tuners.recipe_hypermodel(system.factory, system.trainer, system.space, system.fit)
     tuner = TUNERS[args.tuner](
@@ -48,23 +42,11 @@ def main():
     report(tuner, system, output)
 
 
-def parse():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--system", choices=SYSTEMS, default="resnet")
+def add_options(parser):
     parser.add_argument("--tuner", choices=TUNERS, default="nars")
     parser.add_argument("--strategy", choices=STRATEGIES, default="none")
-    parser.add_argument("--data", help="as keras_resnets.datasets.load; default: a bundled sample")
-    parser.add_argument("--trials", type=int, default=30)
-    parser.add_argument("--epochs", type=int, default=4, help="of a trial")
-    parser.add_argument("--examples", type=int, help="use so many of the training examples")
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", help="folder of results; default: results/recipe_search/SYSTEM")
     parser.add_argument("--restart", action="store_true", help="forget an earlier search")
-    parser.add_argument("--short", action="store_true", help="a minute or two, to try it out")
-    args = parser.parse_args()
-    if args.short:
-        args.trials, args.epochs, args.examples = 3, 1, 1000
-    return args
 
 
 def nars(hypermodel, system, trials, epochs, **settings):

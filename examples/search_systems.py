@@ -4,10 +4,12 @@ Every trial is trained on a part of the training data and judged on the rest; th
 part in it.
 """
 
+import argparse
 import dataclasses
 import sys
 from typing import NamedTuple
 
+import keras
 import numpy as np
 
 import keras_resnets as kr
@@ -26,6 +28,38 @@ class System(NamedTuple):
     trainer: object
     fit: object
     objective: str
+
+
+def parse(description, add=lambda parser: None):
+    """The options that all searches share, and those that `add(parser)` adds."""
+    parser = argparse.ArgumentParser(description=description.split("\n")[0])
+    parser.add_argument("--system", choices=SYSTEMS, default="resnet")
+    parser.add_argument("--data", help="as keras_resnets.datasets.load; default: a bundled sample")
+    parser.add_argument("--trials", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=4, help="of a trial")
+    parser.add_argument("--examples", type=int, help="use so many of the training examples")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--short", action="store_true", help="a minute or two, to try it out")
+    add(parser)
+    args = parser.parse_args()
+    if args.short:
+        args.trials, args.epochs, args.examples = 3, 1, 1000
+    return args
+
+
+def prepare(args):
+    """The system that was asked for, on its data."""
+    keras.utils.set_random_seed(args.seed)
+    sample = "speech_sample" if args.system == "ecapa_tdnn" else "fashion_sample"
+    return SYSTEMS[args.system](args, kr.datasets.load(args.data or sample))
+
+
+def evaluate(system, config):
+    """Build and train a point of the space: what it reaches on the examples held out."""
+    recipe = system.space.recipe.replace(**system.space.part(config, "recipe"))
+    network = system.factory(**system.space.part(config, "architecture"))
+    history = system.fit(system.trainer(network, recipe), recipe, verbose=0).history
+    return float(history[system.objective][-1])
 
 
 def resnet(args, data, trainable="all"):
@@ -255,7 +289,7 @@ def image_fit(data):
     return fit
 
 
-def held_out(data, images):
+def held_out(data, images=None):
     """The training images, some of them as the test images."""
     if not hasattr(data, "x_train"):
         sys.exit("--data must be images in memory, as fashion_sample, fashion_mnist or cifar10")
