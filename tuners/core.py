@@ -160,6 +160,7 @@ class NARSCore:
         self._seen = set()
         self._trials = {}
         self._fitted = []  # the results that the current ranking follows from
+        self._asked_at_refit = 0
         self._rankings = None
         self._early_stop = None
         self._predictor = None
@@ -344,6 +345,7 @@ class NARSCore:
             "asked": self._asked,
             "trials": [trial.get_config() for trial in self._trials.values()],
             "fitted": self._fitted,
+            "asked_at_refit": self._asked_at_refit,
             "early_stop": self._early_stop,
         }
 
@@ -380,6 +382,7 @@ class NARSCore:
         self._asked = state["asked"]
         self._trials = {trial.id: trial for trial in trials}
         self._fitted = [tuple(row) for row in state["fitted"]]
+        self._asked_at_refit = state["asked_at_refit"]
         self._early_stop = state["early_stop"]
         self._seen = set(self.space.keys([*self._asked, *(trial.config for trial in trials)]))
         self._rankings = None
@@ -434,14 +437,17 @@ class NARSCore:
         order = [*range(turn, len(self._limits)), *range(turn)]
         if len(self._asked) >= self.initial_trials:
             self._refit_if_due()
-        for place in order:
-            ranking = zip(self._pool_keys[place], self._pools[place])
-            if self._rankings is not None:
-                ranking = self._rankings[place]
-            for key, config in ranking:
-                if key not in self._seen:
-                    self._seen.add(key)
-                    return config
+        # Between two refits, no second candidate that is nearly the same.
+        near = set(self.space.cells(self._asked[self._asked_at_refit :]))
+        for taboo in (near, set()):
+            for place in order:
+                ranking = zip(self._pool_keys[place], self._pools[place])
+                if self._rankings is not None:
+                    ranking = self._rankings[place]
+                for key, config in ranking:
+                    if key not in self._seen and self.space.cells([config])[0] not in taboo:
+                        self._seen.add(key)
+                        return config
         return None
 
     def _refit_if_due(self):
@@ -449,6 +455,7 @@ class NARSCore:
         every = 1 if self.synchronous else self.refit_every
         if len(finished) - len(self._fitted) >= every:
             self._fitted = self._results_to_fit()
+            self._asked_at_refit = len(self._asked)
             self._rankings = None
         if self._rankings is None and self._fitted:
             self._learn(self._fitted)

@@ -9,7 +9,7 @@ FEWEST_GENERATIONS, MOST_GENERATIONS = 5, 200
 PATIENCE = 3  # generations without a better score
 LEAST_GAIN = 1e-6
 RATES = (0.3, 0.1)  # of mutation, at the first generation and at the last
-REDRAWS = 20  # of children that are not feasible
+TRIES = (1, 5, 15)  # to have a feasible child: once, and 20 times more
 
 
 def evolve(
@@ -87,23 +87,23 @@ def evolve(
 def _children(space, parents, rate, feasible, rng):
     """Three of every parent, as far as they are feasible."""
     dimensions = space.dimensions
-    crossed = np.arange(3 * len(parents)) % 3 != 1
-    mutated = np.arange(3 * len(parents)) % 3 != 0
-    waiting = np.repeat(np.arange(len(parents)), 3)
+    waiting = np.arange(3 * len(parents))
     children = []
-    for _ in range(1 + REDRAWS):
-        codes = parents[waiting]
-        others = parents[rng.integers(len(parents), size=len(codes))]
-        codes = np.where(
-            crossed[:, None], variation.crossover(dimensions, codes, others, rng), codes
-        )
-        codes = np.where(mutated[:, None], variation.mutate(dimensions, codes, rng, rate), codes)
+    for tries in TRIES:
+        rows = np.repeat(waiting, tries)  # each so often at once
+        codes = parents[rows // 3]
+        others = parents[rng.integers(len(parents), size=len(rows))]
+        crossed = variation.crossover(dimensions, codes, others, rng)
+        codes = np.where((rows % 3 != 1)[:, None], crossed, codes)
+        mutated = variation.mutate(dimensions, codes, rng, rate)
+        codes = np.where((rows % 3 != 0)[:, None], mutated, codes)
         configs = space.to_configs(codes)
         if feasible is None:
             return configs
-        good = np.asarray(feasible(configs), bool)
-        children += [config for config, is_good in zip(configs, good) if is_good]
-        waiting, crossed, mutated = waiting[~good], crossed[~good], mutated[~good]
+        good = np.flatnonzero(feasible(configs))
+        done, first = np.unique(rows[good], return_index=True)
+        children += [configs[place] for place in good[first]]
+        waiting = np.setdiff1d(waiting, done)
         if not len(waiting):
             break
     return children

@@ -25,23 +25,27 @@ def distinct_points(space, n, method, seed, feasible):
         rng = np.random.default_rng(seed)
         draw = lambda m: rng.random((m, count))  # noqa: E731
 
-    found, seen, drawn = [], set(), 0
-    while len(found) < n and drawn < DRAWS_PER_POINT * n and len(seen) < space.size():
+    found, drawn = {}, 0
+    most = DRAWS_PER_POINT * n
+    tried = set() if space.size() <= most else None  # of a space that can be seen whole
+    while len(found) < n and drawn < most and (tried is None or len(tried) < space.size()):
         if drawn >= n and not found:
             break  # one in n is too much to hope for
-        block = min(BLOCK, max(n - len(found), 64), DRAWS_PER_POINT * n - drawn)
+        block = min(BLOCK, max(n - len(found), 64), most - drawn)
         drawn += block
-        new = {}
-        for code, key in zip(*_codes_and_keys(space, draw(block))):
-            if key not in seen:
-                seen.add(key)
-                new[key] = code
-        if not new:
-            continue
-        configs = space.to_configs(np.array([*new.values()]))
+        codes = _codes(space, draw(block))
+        if tried is not None:
+            rows = {row.tobytes(): row for row in codes if row.tobytes() not in tried}
+            tried.update(rows)
+            if not rows:
+                continue
+            codes = np.array([*rows.values()])
+        configs = space.to_configs(codes)
         if feasible is not None:
             configs = [config for config, is_in in zip(configs, feasible(configs)) if is_in]
-        found += configs
+        for key, config in zip(space.keys(configs), configs):
+            found.setdefault(key, config)
+    found = [*found.values()]
     if len(found) < n:
         warnings.warn(
             f"{len(found)} different feasible points of {n} were found in {drawn} draws.",
@@ -50,7 +54,7 @@ def distinct_points(space, n, method, seed, feasible):
     return found[:n]
 
 
-def _codes_and_keys(space, points):
+def _codes(space, points):
     codes = np.stack([d.at(column) for d, column in zip(space.dimensions, points.T)], axis=1)
     codes[~variation.activity(space.dimensions, codes)] = np.nan
-    return codes, space.keys_of_codes(codes)
+    return codes

@@ -11,6 +11,7 @@ from tuners import encoding, variation
 from tuners.dimensions import PARTS, Categorical, Integer, Ordinal, Real
 from tuners.sampling import distinct_points
 
+CELLS = 20  # of a `Real`: what lies in the same one is nearly the same
 KINDS = {kind.__name__: kind for kind in (Categorical, Ordinal, Integer, Real)}
 
 
@@ -154,11 +155,15 @@ class SearchSpace:
 
     def to_configs(self, codes):
         """The configurations of rows of `to_codes`."""
-        configs = [{} for _ in codes]
-        for place, dimension in enumerate(self.dimensions):
-            there = np.flatnonzero(~np.isnan(codes[:, place])).tolist()
-            for i, value in zip(there, dimension.to_values(codes[there, place])):
-                configs[i][dimension.name] = value
+        columns = [
+            d.to_values(column) if d.active_if is None else _values_or_none(d, column)
+            for d, column in zip(self.dimensions, codes.T)
+        ]
+        names = [d.name for d in self.dimensions]
+        configs = [dict(zip(names, row)) for row in zip(*columns)]
+        for place in self._conditional:
+            for i in np.flatnonzero(np.isnan(codes[:, place])):
+                del configs[i][names[place]]
         return configs
 
     def keys(self, configs):
@@ -167,10 +172,12 @@ class SearchSpace:
             configs = [*map(self.canonical, configs)]
         return [row.tobytes() for row in self.to_codes(configs)]
 
-    def keys_of_codes(self, codes):
-        """`keys` of the configurations of rows of `to_codes`."""
-        if self.canonical is not None:
-            return self.keys(self.to_configs(codes))
+    def cells(self, configs):
+        """`keys` that also those share whose `Real`s lie in the same of `CELLS` equal parts."""
+        codes = self.to_codes(configs)
+        for place, dimension in enumerate(self.dimensions):
+            if dimension.size() == math.inf:
+                codes[:, place] = np.floor(dimension.position(codes[:, place]) * CELLS)
         return [row.tobytes() for row in codes]
 
     @property
@@ -272,6 +279,10 @@ class SearchSpace:
         return cls([KINDS[d.pop("kind")](**d) for d in dimensions], recipe, canonical)
 
     @property
+    def _conditional(self):
+        return [place for place, d in enumerate(self.dimensions) if d.active_if is not None]
+
+    @property
     def _order(self):
         """Places of the dimensions, those of the architecture first."""
         parts = [PARTS.index(dimension.part) for dimension in self.dimensions]
@@ -311,3 +322,10 @@ class SearchSpace:
                         f"{before[parent]}. Received: {wrong}"
                     )
             before[dimension.name] = dimension
+
+
+def _values_or_none(dimension, codes):
+    there = ~np.isnan(codes)
+    values = np.full(len(codes), None)
+    values[there] = np.array(dimension.to_values(codes[there]), object)
+    return values.tolist()

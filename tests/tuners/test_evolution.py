@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 import tuners
-from tuners import evolution
 from tuners.evolution import evolve
 
 SPACE = tuners.SearchSpace([tuners.Integer(f"d{i}", 0, 9) for i in range(8)])
@@ -48,7 +47,7 @@ def test_children_that_never_fit_are_dropped():
         return np.zeros(len(configs), bool)
 
     configs, _ = evolve(SPACE, START, total, never, generations=(1, 1))
-    assert tries == [3 * len(START)] * (1 + evolution.REDRAWS)
+    assert sum(tries) == 3 * len(START) * (1 + 20)
     assert len(configs) == len(START)
 
 
