@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -68,6 +69,7 @@ def join(folder, role, port):
     log = os.open(Path(folder) / f"{role}.log", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    signal.alarm(120)  # whatever happens, no process outlives its test
     sys.stdout, sys.stderr = os.fdopen(1, "w", 1), os.fdopen(2, "w", 1)
     if port is not None:
         os.environ["KERASTUNER_TUNER_ID"] = role
@@ -89,7 +91,8 @@ def build(hp):
     model = keras.Sequential(
         [keras.Input((4,)), keras.layers.Dense(config["width"]), keras.layers.Dense(1)]
     )
-    model.compile(keras.optimizers.SGD(config["rate"]), "mse")
+    alone = tf.distribute.get_strategy().num_replicas_in_sync == 1  # eager steps start sooner
+    model.compile(keras.optimizers.SGD(config["rate"]), "mse", run_eagerly=alone)
     return model
 
 

@@ -9,7 +9,6 @@ import tuners
 from tuners.lock import locked
 from tuners.oracle import EPOCHS, FAILURE, FATAL
 
-
 sys.path.insert(0, str(Path(__file__).parent))
 keras_tuner = pytest.importorskip("keras_tuner")
 SPACE = pytest.importorskip("black_box").SPACE
