@@ -290,7 +290,8 @@ class NARSOracle(keras_tuner.Oracle):
             self._tell(trial, None)
         self._failures += 1
         fatal = (Path(self._get_trial_dir(trial.trial_id)) / FATAL).exists()
-        if fatal or self._failures >= self.max_consecutive_failed_trials:
+        many = self._failures >= self.max_consecutive_failed_trials
+        if self.error is None and (fatal or many):
             reason = "a fatal error" if fatal else f"{self._failures} failed trials in a row"
             self.error = (
                 f"The search was stopped by {reason}. Trial {trial.trial_id} ended with:\n"
