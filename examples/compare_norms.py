@@ -46,6 +46,8 @@ NORMS = {
 def main():
     args = parse()
     data = kr.datasets.load(args.data)
+    if args.images:
+        data = data.subset(slice(args.images))
     output = Path(args.output)
     output.mkdir(parents=True, exist_ok=True)
     path = output / "runs.json"
@@ -98,7 +100,7 @@ def run(data, args, norm, batch, seed):
         size=args.side, pad=max(1, args.side // 8), batch_size=128, learning_rate=args.learning_rate
     )
     recipe = recipe.with_batch_size(batch)
-    batches = trainers.ImageBatches(first(data, args.images), recipe)
+    batches = trainers.ImageBatches(data, recipe)
     model = kr.cifar_resnet(
         args.depth,
         args.width,
@@ -125,14 +127,6 @@ def run(data, args, norm, batch, seed):
         ),
         "training loss": float(history.history["loss"][-1]),
     }
-
-
-def first(data, images):
-    """The first so many training images."""
-    if images is None:
-        return data
-    parts = {"x_train": data.x_train[:images], "y_train": data.y_train[:images]}
-    return kr.datasets.ImageData(**{**vars(data), **parts})
 
 
 def report(runs, setting, output):

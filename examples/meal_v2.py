@@ -6,9 +6,10 @@
         --student resnet50=FILE --teachers senet154=FILE resnet152s=FILE
 
 The last takes the paper's recipe and published weights, and accelerators for days. Networks without
-a FILE are trained on the labels first. Beside MEAL V2 the same student is trained further on labels
-for as many steps, and on the teachers without the discriminator. Finished networks are kept in
-OUTPUT and not trained again, and a training that was interrupted goes on; `--restart` begins anew.
+a FILE are trained on the labels first, the teachers once for all seeds. Beside MEAL V2 the same
+student is trained further on labels for as many steps, and on the teachers without the
+discriminator. Finished networks are kept in OUTPUT and not trained again, and a training that was
+interrupted goes on; `--restart` begins anew.
 """
 
 import argparse
@@ -47,9 +48,12 @@ def main():
     if args.restart:
         shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True, exist_ok=True)
+    if args.images:
+        data = data.subset(slice(args.images))
     runs = Runs(output / "runs.json", setting(args))
+    teachers = train_teachers(args, data, output / "teachers", runs)
     for seed in range(args.seed, args.seed + args.seeds):
-        run(args, first(data, args.images), seed, output / f"seed{seed}", runs)
+        run(args, data, teachers, seed, output / f"seed{seed}", runs)
     report(runs, output)
 
 
@@ -101,25 +105,24 @@ def setting(args):
     )
 
 
-def first(data, images):
-    """The first so many training images."""
-    if images is None:
-        return data
-    parts = {"x_train": data.x_train[:images], "y_train": data.y_train[:images]}
-    return kr.datasets.ImageData(**{**vars(data), **parts})
+def train_teachers(args, data, folder, runs):
+    """The teachers, which all seeds share as they share published ones."""
+    folder.mkdir(exist_ok=True)
+    batches = trainers.ImageBatches(data, args.recipe)
+    teachers = []
+    for i, name in enumerate(args.teachers, 1):
+        teacher = obtain(name, f"teacher {i}", args.teacher_epochs, i, batches, folder)
+        runs.put("teachers", f"teacher {i}", accuracy(teacher, batches))
+        teachers.append(teacher)
+    runs.put("teachers", "teachers together", accuracy(together(teachers), batches))
+    return teachers
 
 
-def run(args, data, seed, folder, runs):
-    """All networks of one seed: teachers, the student, and what becomes of it."""
+def run(args, data, teachers, seed, folder, runs):
+    """The student of one seed, and what becomes of it."""
     folder.mkdir(exist_ok=True)
     recipe = args.recipe.replace(seed=seed)
     batches = trainers.ImageBatches(data, recipe)
-    teachers = []
-    for i, name in enumerate(args.teachers, 1):
-        teacher = obtain(name, f"teacher {i}", args.teacher_epochs, 100 * seed + i, batches, folder)
-        runs.put(seed, f"teacher {i}", accuracy(teacher, batches))
-        teachers.append(teacher)
-    runs.put(seed, "teachers together", accuracy(together(teachers), batches))
     student = obtain(args.student, "student", args.student_epochs, 100 * seed, batches, folder)
     runs.put(seed, "student", accuracy(student, batches))
     for variant in args.variants:

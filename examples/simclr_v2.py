@@ -46,6 +46,8 @@ ROWS = (UNTRAINED, NEIGHBOURS, LABELS, FEATURES, MIDDLE, STUDENT_LABELS, STUDENT
 def main():
     args = parse()
     data = kr.datasets.load(args.data)
+    if args.images:
+        data = data.subset(slice(args.images))
     output = Path(args.output)
     output.mkdir(parents=True, exist_ok=True)
     runs = Runs(output / "runs.json", setting(args), args.restart)
@@ -63,17 +65,19 @@ def parse():
     parser.add_argument("--labelled", help="the labelled images, where --data is no array")
     parser.add_argument("--epochs", type=int, help="of pretraining; default: the recipe's")
     parser.add_argument("--batch-size", type=int, help="of pretraining; the rate follows it")
+    parser.add_argument("--images", type=int, help="train on so many images; default: all")
     parser.add_argument("--side", type=int, help="scale the images to this side")
+    parser.add_argument("--jit", action="store_true", help="compile the training steps with XLA")
     parser.add_argument("--teacher", help="DEPTHxWIDTH, as 8x16, or as the paper's 152x3+SK")
     parser.add_argument("--student", help="the same for the student")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, default=1, help="how many")
     parser.add_argument("--output", default="results/simclr_v2", help="folder of results")
     parser.add_argument("--restart", action="store_true", help="forget the runs in OUTPUT")
-    parser.add_argument("--short", action="store_true", help="a minute or two, to try it out")
+    parser.add_argument("--short", action="store_true", help="a minute of the three steps")
     args = parser.parse_args()
     if args.short:
-        args.epochs = 1
+        args.epochs, args.images, args.side = 1, 1024, 14
     return args
 
 
@@ -83,6 +87,7 @@ def setting(args):
         f"{name.replace('_', ' ')} {getattr(args, name)}"
         for name in (
             "data",
+            "images",
             "side",
             "labelled",
             "labels",
@@ -108,8 +113,6 @@ def run(args, data, seed, output, runs):
         pretrain, fine_tune, distil = (
             r.replace(size=args.side) for r in (pretrain, fine_tune, distil)
         )
-    if args.short:
-        fine_tune, distil = fine_tune.shortened(2), distil.shortened(1)
     labelled = kr.datasets.load(args.labelled) if args.labelled else known(data, args.labels, seed)
     fine_tune = at_most(fine_tune, labelled)
     few = trainers.ImageBatches(labelled, fine_tune)
@@ -125,25 +128,29 @@ def run(args, data, seed, output, runs):
     runs.put(seed, UNTRAINED, neighbours(backbone, every))
     print("1. Pretraining without labels")
     pretrain = pretrain.replace(size=every.image_shape[0])
-    simclr = contrast(pretrain, backbone, data, output / f"pretraining_{seed}.npz", args.restart)
+    simclr = contrast(args, pretrain, backbone, data, output / f"pretraining_{seed}.npz")
     runs.put(seed, NEIGHBOURS, neighbours(backbone, every))
     pretrained = backbone.get_weights()
 
     print(f"2. Fine-tuning on {few.examples} labelled images")
-    runs.put(seed, LABELS, fit(fine_tune, classifier(teacher), few))
-    features = fine_tune.replace(from_layer=0).build_trainer(simclr, few.classes)
-    runs.put(seed, FEATURES, fit(fine_tune, features, few))
-    backbone.set_weights(pretrained)
+    if not args.short:
+        runs.put(seed, LABELS, fit(args, fine_tune, classifier(teacher), few))
+        features = fine_tune.replace(from_layer=0).build_trainer(simclr, few.classes)
+        runs.put(seed, FEATURES, fit(args, fine_tune, features, few))
+        backbone.set_weights(pretrained)
     tuned = fine_tune.build_trainer(simclr, few.classes)
-    runs.put(seed, MIDDLE, fit(fine_tune, tuned, few))
+    runs.put(seed, MIDDLE, fit(args, fine_tune, tuned, few))
 
     print("3. Distillation")
-    runs.put(seed, STUDENT_LABELS, fit(fine_tune, classifier(student), few))
-    labelled = trainers.ImageBatches(labelled, at_most(distil, labelled))
-    for name, batches in ((STUDENT_FEW, labelled), (STUDENT, every)):
+    distilled_on = {STUDENT: every}
+    if not args.short:
+        runs.put(seed, STUDENT_LABELS, fit(args, fine_tune, classifier(student), few))
+        labelled = trainers.ImageBatches(labelled, at_most(distil, labelled))
+        distilled_on = {STUDENT_FEW: labelled, STUDENT: every}
+    for name, batches in distilled_on.items():
         smaller = classifier(student)
         distiller = distil.build_trainer(smaller, tuned)
-        runs.put(seed, name, fit(distil, distiller, batches, every.steps_per_epoch))
+        runs.put(seed, name, fit(args, distil, distiller, batches, every.steps_per_epoch))
     path = output / "saved_models" / "student" / "1"
     served = trainers.export_classifier(smaller, every, path)
     print(
@@ -155,8 +162,7 @@ def run(args, data, seed, output, runs):
 def known(data, share, seed):
     """The images whose labels are known."""
     labels = trainers.few_labels(data.y_train, share, seed)
-    parts = {"x_train": data.x_train[labels >= 0], "y_train": data.y_train[labels >= 0]}
-    return kr.datasets.ImageData(**{**vars(data), **parts})
+    return data.subset(labels >= 0)
 
 
 def at_most(recipe, data):
@@ -187,7 +193,7 @@ def top(classes):
     return {"classes": classes, "classifier_activation": None}
 
 
-def contrast(recipe, backbone, data, path, restart):
+def contrast(args, recipe, backbone, data, path):
     """A `SimCLR` of the backbone, trained on all images without their labels."""
     if hasattr(data, "x_train"):
         grey = data.x_train.ndim == 3
@@ -198,8 +204,8 @@ def contrast(recipe, backbone, data, path, restart):
         source = data.train.map(lambda image, label: image)
     steps = len(source) // recipe.batch_size
     trainer = recipe.build_trainer(backbone)
-    recipe.compile(trainer, steps)
-    resume = trainers.Resume(path, every=100, restart=restart)
+    recipe.compile(trainer, steps, jit_compile=args.jit)
+    resume = trainers.Resume(path, every=100, restart=args.restart)
     views = kr.datasets.multi_crop_dataset(
         source,
         recipe.batch_size,
@@ -221,10 +227,10 @@ def contrast(recipe, backbone, data, path, restart):
     return trainer
 
 
-def fit(recipe, trainer, batches, steps=None):
+def fit(args, recipe, trainer, batches, steps=None):
     """Train a classifier or a student by its recipe: the test accuracy."""
     steps = steps or batches.steps_per_epoch
-    recipe.compile(trainer, steps)
+    recipe.compile(trainer, steps, jit_compile=args.jit)
     trainer.fit(
         batches.train(recipe.seed),
         steps_per_epoch=steps,
@@ -252,7 +258,7 @@ def whole(batches):
 
 def report(runs, output):
     """The table over the seeds, and the plot."""
-    scores = {row: 100 * np.array(runs.of(row)) for row in ROWS}
+    scores = {row: 100 * np.array(runs.of(row)) for row in ROWS if runs.of(row)}
     rows = [
         {"": row, "test accuracy %": spread(found), "seeds": len(found)}
         for row, found in scores.items()

@@ -43,6 +43,8 @@ MEASURES = ("neighbours", "linear, all labels", "fine-tuned, few labels")
 def main():
     args = parse()
     data = kr.datasets.load(args.data)
+    if args.images:
+        data = data.subset(slice(args.images))
     output = Path(args.output)
     output.mkdir(parents=True, exist_ok=True)
     runs = Runs(output / "runs.json", setting(args), args.restart)
@@ -63,7 +65,9 @@ def parse():
     parser.add_argument("--labelled", help="the labelled images, where --data is no array")
     parser.add_argument("--epochs", type=int, help="of the training without labels")
     parser.add_argument("--batch-size", type=int, help="of it; the learning rate follows")
+    parser.add_argument("--images", type=int, help="train on so many images; default: all")
     parser.add_argument("--side", type=int, help="scale the images to this side")
+    parser.add_argument("--jit", action="store_true", help="compile the training steps with XLA")
     parser.add_argument("--prototypes", type=int, help="default: the recipe's")
     parser.add_argument("--queue", type=int, help="embeddings of earlier batches in the assignment")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
@@ -73,7 +77,8 @@ def parse():
     parser.add_argument("--short", action="store_true", help="a minute or two, to try it out")
     args = parser.parse_args()
     if args.short:
-        args.epochs, args.networks = 1, ["untrained", "multi-crop"]
+        args.epochs, args.networks = 1, ["multi-crop"]
+        args.images, args.side = 1024, 14
     return args
 
 
@@ -81,6 +86,7 @@ def setting(args):
     """What the runs in a folder have in common."""
     names = (
         "data",
+        "images",
         "side",
         "recipe",
         "labelled",
@@ -107,13 +113,13 @@ def run(args, data, network, seed, output):
     if args.side:
         fine_tune = fine_tune.replace(size=args.side)
     if args.short:
-        fine_tune, linear = fine_tune.shortened(2), linear.shortened(5)
+        linear = linear.shortened(5)
     few, every = (trainers.ImageBatches(images, fine_tune) for images in (labelled, data))
     build, name = (small_network, "8x16") if small else (imagenet_network, "50x1")
     backbone = build(name, (None, None, every.image_shape[-1]))
     path = output / f"{network.replace(' ', '_')}_{seed}.npz"
     steps = 0 if network == "untrained" else None
-    swav = train(recipe, backbone, source(data), path, args.restart, steps)
+    swav = train(args, recipe, backbone, source(data), path, steps)
 
     train_images = every.train(seed).take(every.steps_per_epoch)
     scores = {
@@ -125,7 +131,7 @@ def run(args, data, network, seed, output):
     embed = keras.Sequential([swav.backbone, swav.projection_head])
     print(representation_health(embed, every.test(), swav.prototypes))
     tuned = fine_tune.build_trainer(swav, every.classes)
-    scores["fine-tuned, few labels"] = fit(fine_tune, tuned, few)
+    scores["fine-tuned, few labels"] = fit(args, fine_tune, tuned, few)
     served = trainers.export_classifier(tuned, every, output / "saved_models" / "swav" / "1")
     print(f"SavedModel: {output / 'saved_models' / 'swav' / '1'}, right on {100 * served:.2f} %")
     return scores
@@ -161,14 +167,14 @@ def source(data):
     return data.x_train[..., None] if data.x_train.ndim == 3 else data.x_train
 
 
-def train(recipe, backbone, images, path, restart, steps=None):
+def train(args, recipe, backbone, images, path, steps=None):
     """A `SwAV` of the backbone, trained on images without labels; not at all for 0 steps."""
     steps_per_epoch = len(images) // recipe.batch_size
     trainer = recipe.build_trainer(backbone, steps_per_epoch)
-    recipe.compile(trainer, steps_per_epoch)
+    recipe.compile(trainer, steps_per_epoch, jit_compile=args.jit)
     if steps == 0:
         return trainer
-    resume = trainers.Resume(path, every=100, restart=restart)
+    resume = trainers.Resume(path, every=100, restart=args.restart)
     crops = kr.datasets.multi_crop_dataset(
         images,
         recipe.batch_size,

@@ -123,6 +123,10 @@ def _speech_signatures(model, normalize):
             f"must be given. Received: {model.name} with outputs {model.output.shape}"
         )
 
+    shape = model.input["inputs"].shape
+    x, n = tf.TensorSpec(shape, tf.float32), tf.TensorSpec([None], tf.int32)
+
+    @tf.function(input_signature=[x, n], autograph=False)  # traced once, for all signatures
     def embed(x, lengths):
         embedding = tf.cast(model([x, lengths], training=False), tf.float32)
         return tf.math.l2_normalize(embedding, -1) if normalize else embedding
@@ -139,9 +143,7 @@ def _speech_signatures(model, normalize):
         b = tf.math.l2_normalize(embed(x_b, lengths_b), -1)
         return {"score": tf.reduce_sum(a * b, -1)}
 
-    shape = model.input["inputs"].shape
     kind, size = ("waveform", 32000) if len(shape) == 2 else ("features", 200)
-    x, n = tf.TensorSpec(shape, tf.float32), tf.TensorSpec([None], tf.int32)
     signatures = {
         "serving_default": (embed_all, {kind: x}),
         "embed_masked": (embed_masked, {kind: x, "lengths": n}),

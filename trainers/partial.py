@@ -102,6 +102,8 @@ class PartialTrainer(MultiWorkerMixin, keras.Model):
             )
         self.report = self._choose()
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
+        with self.distribute_strategy.scope():  # now, or its first step would be traced twice
+            self.optimizer.build(self.trainable_variables)
 
     def train_step(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -145,4 +147,3 @@ class PartialTrainer(MultiWorkerMixin, keras.Model):
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)

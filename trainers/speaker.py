@@ -169,6 +169,9 @@ class SpeakerTrainer(MultiWorkerMixin, keras.Model):
             jit_compile=jit_compile,
             **kwargs,
         )
+        with self.distribute_strategy.scope():  # now, or its first step would be traced twice
+            if self.built:
+                self.optimizer.build(self.trainable_variables)
         self.compute_metrics(None, tf.zeros((1,), tf.int32), tf.zeros((1, self.head.classes)))
         self.reset_metrics()  # Keras makes the metrics' variables on first use; `Resume` fills them
 
@@ -279,5 +282,3 @@ class SpeakerTrainer(MultiWorkerMixin, keras.Model):
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
-            self.optimizer.build(self.trainable_variables)

@@ -41,7 +41,9 @@ class EnsembleDense(keras.layers.Layer):
         self.kernel = self.add_weight(
             shape=(self.members, shape[-1], self.units), initializer=initialize, name="kernel"
         )
-        self.bias = self.add_weight(shape=(self.members, 1, self.units), name="bias")
+        self.bias = self.add_weight(
+            shape=(self.members, 1, self.units), initializer="zeros", name="bias"
+        )
 
     def call(self, x):
         return self.activation(ops.matmul(x, self.kernel) + self.bias)

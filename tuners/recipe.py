@@ -43,38 +43,63 @@ def recipe_space(recipe, **ranges):
     return SearchSpace(dimensions, recipe)
 
 
-def recipe_hypermodel(factory, trainer, space):
-    """A hypermodel: what a KerasTuner tuner calls to build each trial's model.
+def recipe_hypermodel(factory, trainer, space, fit=None):
+    """A hypermodel: what a KerasTuner tuner calls to build and train each trial's model.
 
     Dimensions of part `"architecture"` go to the factory as keyword arguments, those of part
-    `"recipe"` replace fields of the space's recipe. What belongs to `fit` (epochs, batch size) is
-    the caller's: give the tuner a `HyperModel` whose `fit` reads it.
+    `"recipe"` replace fields of the space's recipe.
 
     Args:
         factory: Builds the network, `factory(**architecture)`, as `kr.ecapa_tdnn` does.
         trainer: Makes it ready to train: `trainer(network, recipe)` returns a compiled model.
         space: A `SearchSpace` with a recipe, as `recipe_space` makes it.
+        fit: Trains it, where the recipe decides the data too, as by its batch size:
+            `fit(model, recipe, *args, **kwargs)` gets what `tuner.search` was given and the tuner's
+            callbacks, and returns what `model.fit` does. Default: `model.fit(*args, **kwargs)`.
 
     Returns:
-        A function from `keras_tuner.HyperParameters` to a compiled `keras.Model`.
+        A `keras_tuner.HyperModel`, whose `build` can be called by the model's own name too.
+
+    Raises:
+        ValueError: a space without a recipe.
+        ImportError: KerasTuner is not installed.
 
     Example:
 
     ```python
     space = tuners.recipe_space(recipe, learning_rate=(1e-4, 1e-2, "log"))
-    build = tuners.recipe_hypermodel(factory, trainer, space)
-    tuner = keras_tuner.RandomSearch(build, objective="val_loss", max_trials=20)
+    hypermodel = tuners.recipe_hypermodel(factory, trainer, space)
+    tuner = keras_tuner.RandomSearch(hypermodel, objective="val_loss", max_trials=20)
+    tuner.search(x, y, validation_data=(x_val, y_val), epochs=5)
     ```
     """
     if space.recipe is None:
         raise ValueError("`space` must have a recipe, as `recipe_space` gives it. Received: none")
+    try:
+        import keras_tuner
+    except ImportError as error:
+        raise ImportError(
+            "A KerasTuner search needs keras-tuner: pip install keras_resnets[tuner]"
+        ) from error
 
-    def build(hp):
+    def parts(hp):
         config = space.from_hyperparameters(hp)
         recipe = dataclasses.replace(space.recipe, **space.part(config, "recipe"))
-        return trainer(factory(**space.part(config, "architecture")), recipe)
+        return space.part(config, "architecture"), recipe
 
-    return build
+    class RecipeHyperModel(keras_tuner.HyperModel):
+        def build(self, hp):
+            architecture, recipe = parts(hp)
+            return trainer(factory(**architecture), recipe)
+
+        __call__ = build
+
+        def fit(self, hp, model, *args, **kwargs):
+            if fit is None:
+                return model.fit(*args, **kwargs)
+            return fit(model, parts(hp)[1], *args, **kwargs)
+
+    return RecipeHyperModel(name=getattr(space.recipe, "name", None))
 
 
 def _dimension(name, value, span):

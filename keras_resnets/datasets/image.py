@@ -2,7 +2,7 @@
 
 import gzip
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,6 +34,24 @@ class ImageData:
     def test(self):
         """A `tf.data.Dataset` of `(image, label)`, or `None`."""
         return None if self.x_test is None else _slices(self.x_test, self.y_test)
+
+    def subset(self, which):
+        """The same data with a part of the training images.
+
+        Args:
+            which: slice, integers or booleans that index them.
+
+        Returns:
+            `ImageData`.
+
+        Example:
+
+        >>> data = kr.datasets.load("fashion_sample")
+        >>> few = data.subset(data.y_train < 2)
+        >>> len(few.x_train), len(few.x_test)
+        (1200, 1000)
+        """
+        return replace(self, x_train=self.x_train[which], y_train=self.y_train[which])
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from keras_resnets.layers import MaskedConv1D
 from keras_resnets.layers.masked_conv import _MaskedConv
 
 SMALL = dict(
-    channels=16, mfa_channels=24, attention_channels=8, se_channels=8, embedding_dim=12
+    channels=24, mfa_channels=24, attention_channels=8, se_channels=8, embedding_dim=12
 )  # fmt: skip
 
 
@@ -17,11 +17,15 @@ def small_ecapa(variant):
     return lambda **kwargs: ecapa_tdnn(**{**SMALL, "variant": variant, **kwargs})
 
 
+def shallow_ecapa(variant):
+    return lambda **kwargs: small_ecapa(variant)(**{"scale": 3, "dilations": (2, 3), **kwargs})
+
+
 ENCODERS = {
-    "paper": small_ecapa("paper"),
-    "speechbrain": small_ecapa("speechbrain"),
-    "wespeaker": small_ecapa("wespeaker"),
-    "taoruijie": small_ecapa("taoruijie"),
+    "paper": shallow_ecapa("paper"),
+    "speechbrain": shallow_ecapa("speechbrain"),
+    "wespeaker": shallow_ecapa("wespeaker"),
+    "taoruijie": shallow_ecapa("taoruijie"),
     "x_vector": lambda **kwargs: x_vector(embedding_dim=12, **kwargs),
     "r_vector": lambda **kwargs: r_vector(18, width=4, embedding_dim=12, **kwargs),
 }

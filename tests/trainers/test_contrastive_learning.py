@@ -35,7 +35,7 @@ def test_neighbours_of_simclrs_features():
 
     untrained = score()
     trainer = recipe.build_trainer(backbone)
-    recipe.compile(trainer, steps)
+    recipe.compile(trainer, steps, jit_compile=False)
     views = kr.datasets.multi_crop_dataset(
         data.x_train, recipe.batch_size, views=recipe.views, seed=0, repeat=True, batched=True
     )

@@ -73,6 +73,23 @@ def test_hypermodel_needs_a_recipe():
         recipe_hypermodel(factory, trainer, SearchSpace([Integer("width", 1, 2)]))
 
 
+def test_a_recipe_decides_how_it_is_fitted(tmp_path):
+    keras_tuner = pytest.importorskip("keras_tuner")
+    sizes = []
+
+    def fit(model, recipe, x, y, callbacks=(), **kwargs):
+        sizes.append(recipe.batch_size)
+        return model.fit(x, y, batch_size=recipe.batch_size, callbacks=callbacks, **kwargs)
+
+    space = recipe_space(RECIPE, batch_size=[8, 16])
+    tuner = keras_tuner.GridSearch(
+        recipe_hypermodel(factory, trainer, space, fit), objective="loss", directory=tmp_path
+    )
+    x = np.zeros((16, 3), "float32")
+    tuner.search(x, x[:, :1], epochs=1, verbose=0)
+    assert sorted(sizes) == [8, 16]
+
+
 def test_random_search_runs_on_the_space(tmp_path):
     keras_tuner = pytest.importorskip("keras_tuner")
     recipes = []

@@ -1,3 +1,4 @@
+import itertools
 import json
 import math
 from collections import Counter
@@ -5,7 +6,15 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tuners import Categorical, Integer, Ordinal, Real, SearchSpace
+from tuners import (
+    Categorical,
+    Integer,
+    Ordinal,
+    Real,
+    SearchSpace,
+    fbnet_v3_recipe_space,
+    fbnet_v3_space,
+)
 
 ALL = [
     Categorical("pooling", ["asp", None, 3], part="architecture"),
@@ -33,7 +42,7 @@ def test_samples_lie_in_the_space_and_follow_the_seed():
     space = SearchSpace(ALL)
     configs = space.sample(200, seed=1)
     assert all(config in space for config in configs)
-    assert configs == space.sample(200, seed=np.random.default_rng(1))
+    assert configs == space.sample(200, seed=1)
     assert configs != space.sample(200, seed=2)
 
 
@@ -91,6 +100,12 @@ def test_validate_names_missing_and_unknown():
         (lambda: Categorical("a", []), "at least one"),
         (lambda: Categorical("a", ["x", "x"]), "must be different"),
         (lambda: Categorical("a", [1, "1"]), "must be different"),
+        (lambda: Categorical("a", [1, True]), "must be different"),
+        (lambda: Real("a", 0, 1, active_if="b"), "`active_if` of 'a' must be"),
+        (lambda: Real("a", 0, 1, active_if=("b", [])), "`active_if` of 'a' must be"),
+        (lambda: SearchSpace([Real("a", 0, 1, active_if=("b", [1]))]), "an earlier dimension"),
+        (lambda: SearchSpace([ALL[5], Real("a", 0, 1, active_if=("dropout", [0.1]))]), "no `Real`"),
+        (lambda: SearchSpace([ALL[2], Real("a", 0, 1, active_if=("channels", [3]))]), r"\[3\]"),
         (lambda: Categorical("a", [[1]]), "strings, booleans, numbers or None"),
         (lambda: Categorical("a", "asp"), "strings, booleans, numbers or None"),
         (lambda: Categorical("a b", [1]), "Python identifier"),
@@ -143,3 +158,112 @@ def test_keras_tuner_knows_every_dimension():
     assert config in space
     assert config["pooling"] is None and config["augment"] is False
     assert (config["channels"], config["batch_size"]) == (1024, 96)
+
+
+# An optimiser, its momentum, and a second momentum of one kind of momentum.
+CONDITIONAL = SearchSpace(
+    [
+        Categorical("optimizer", ["adam", "sgd", None]),
+        Ordinal("momentum", [0.8, 0.9], active_if=("optimizer", ["sgd", None])),
+        Integer("nesterov", 0, 2, active_if=("momentum", [0.9])),
+        Ordinal("width", [1, 2, 4], part="architecture"),
+    ]
+)
+
+
+def test_conditions_decide_what_a_configuration_has():
+    # adam; for each other optimiser, 0.8 or 0.9 with three values
+    assert CONDITIONAL.size() == (1 + 2 * (1 + 3)) * 3
+    with pytest.warns(UserWarning, match="27 different"):
+        every = CONDITIONAL.sample(60)
+    assert len(every) == 27 and all(config in CONDITIONAL for config in every)
+    assert {"optimizer": "adam", "width": 1} in CONDITIONAL
+    assert {"optimizer": "adam", "momentum": 0.8, "width": 1} not in CONDITIONAL
+    with pytest.raises(ValueError, match=r"Missing: \['nesterov'\]"):
+        CONDITIONAL.validate({"optimizer": None, "momentum": 0.9, "width": 1})
+    again = SearchSpace.from_config(json.loads(json.dumps(CONDITIONAL.get_config())))
+    assert again.dimensions == CONDITIONAL.dimensions
+
+
+def test_conditions_in_keras_tuner():
+    keras_tuner = pytest.importorskip("keras_tuner")
+    hp = CONDITIONAL.to_hyperparameters()
+    assert {h.name for h in hp.space} == {d.name for d in CONDITIONAL.dimensions}
+    assert [len(h.conditions) for h in hp.space] == [0, 1, 2, 0]
+    for config in CONDITIONAL.sample(27):
+        hp = CONDITIONAL.to_hyperparameters(config)
+        assert CONDITIONAL.from_hyperparameters(hp) == config
+        assert set(hp.values) == set(config)
+        hp = keras_tuner.HyperParameters.from_config(json.loads(json.dumps(hp.get_config())))
+        assert CONDITIONAL.from_hyperparameters(hp) == config
+
+
+def test_layout():
+    space = SearchSpace([*ALL, Real("late", 0, 1, active_if=("augment", [True]))])
+    assert space.layout == [
+        *("pooling=asp", "pooling=None", "pooling=3"),
+        *("channels", "channels=256", "channels=512", "channels=1024"),
+        "augment",
+        *("batch_size", "batch_size=32", "batch_size=64", "batch_size=96", "batch_size=128"),
+        *("epochs", "dropout", "learning_rate", "late", "late is active"),
+    ]
+    assert space.architecture_width == 7
+    config = {"pooling": None, "augment": True, "channels": 512, "batch_size": 128, "epochs": 10}
+    config |= {"dropout": 0.1, "learning_rate": 1e-3, "late": 0.25}
+    expected = [0, 1, 0, 0.5, 0, 1, 0, 0, 1, 0, 0, 0, 1, 0.5, 0.2, 2 / 3, 0.25, 1]
+    np.testing.assert_allclose(space.encode([config])[0], expected)
+    # no value of an inactive dimension is told from another
+    del config["late"]
+    np.testing.assert_allclose(space.encode([{**config, "augment": False}])[0, -2:], [0, 0])
+
+
+def test_vectors_decode_to_what_was_encoded():
+    spaces = (fbnet_v3_space() + fbnet_v3_recipe_space(), CONDITIONAL)
+    for space, count in zip(spaces, (1000, 27)):
+        configs = space.sample(count, seed=2)
+        vectors = space.encode(configs)
+        assert vectors.shape == (count, len(space.layout))
+        assert vectors.min() >= 0 and vectors.max() <= 1
+        assert space.decode(vectors) == configs
+    space = SearchSpace(ALL)
+    configs = space.sample(1000, seed=3)
+    again = space.decode(space.encode(configs))
+    for name in ("dropout", "learning_rate"):
+        assert [c.pop(name) for c in again] == pytest.approx([c.pop(name) for c in configs])
+    assert again == configs
+    with pytest.raises(ValueError, match="must have 16 columns"):
+        space.decode(np.zeros((1, 3)))
+
+
+def test_neighbours():
+    space = SearchSpace(ALL[:5])
+    config = {"pooling": None, "augment": True, "channels": 256, "batch_size": 64, "epochs": 100}
+    found = [
+        {name: value for name, value in other.items() if value != config[name]}
+        for other in space.neighbours(config)
+    ]
+    assert found == [
+        *({"pooling": "asp"}, {"pooling": 3}, {"augment": False}, {"channels": 512}),
+        *({"batch_size": 32}, {"batch_size": 96}, {"epochs": 99}),
+    ]
+    real = SearchSpace(ALL[5:6]).neighbours({"dropout": 0.0})
+    assert real == [{"dropout": pytest.approx(0.05)}]
+    for config in CONDITIONAL.sample(27):
+        assert all(other in CONDITIONAL for other in CONDITIONAL.neighbours(config))
+
+
+def test_mutation_and_crossover():
+    space = SearchSpace([Ordinal(f"d{i}", list(range(9))) for i in range(2000)])
+    rng = np.random.default_rng(0)
+    config = {d.name: 4 for d in space.dimensions}
+    assert space.mutate(config, rng, 0.0) == config
+    moves = Counter(abs(value - 4) for value in space.mutate(config, rng, 0.5).values())
+    assert moves[0] == pytest.approx(1000 + 300 / 9 / 2, abs=100)
+    assert moves[1] == pytest.approx(700 + 300 * 2 / 9 / 2 * 2, abs=150)
+    a, b = ({d.name: value for d in space.dimensions} for value in (1, 2))
+    child = Counter(space.crossover(a, b, rng).values())
+    assert set(child) == {1, 2} and child[1] == pytest.approx(1000, abs=150)
+    configs = CONDITIONAL.sample(27)
+    for a, b in itertools.pairwise(configs):
+        assert CONDITIONAL.mutate(a, rng, 0.5) in CONDITIONAL
+        assert CONDITIONAL.crossover(a, b, rng) in CONDITIONAL

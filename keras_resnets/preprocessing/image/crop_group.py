@@ -11,6 +11,8 @@ from keras_resnets.preprocessing.image.appearance import Appearance
 from keras_resnets.preprocessing.image.boxes import Law
 from keras_resnets.preprocessing.image.resize import scaled, scaled_by_products
 
+OVERSHOOT = 2.0  # floats in [0, 1] that were scaled by cubic pieces are a little above 1
+
 
 @dataclass(frozen=True)
 class CropGroup:
@@ -51,6 +53,8 @@ class CropGroup:
         import tensorflow as tf
 
         image, seed = tf.convert_to_tensor(image), tf.convert_to_tensor(seed)
+        if image.dtype.is_floating:
+            check_unit_range(image)
         draws = self.uniform(seed)
         height, width = tf.unstack(tf.shape(image)[-3:-1])
         draws, looks = draws[..., : self.law.draws], draws[..., self.law.draws :]
@@ -74,6 +78,20 @@ class CropGroup:
     @property
     def scaling(self):
         return self.size, self.method, self.antialias
+
+
+def check_unit_range(image):
+    """A `ValueError`, or in a graph an `InvalidArgumentError`, for floats in 0 to 255."""
+    import tensorflow as tf
+
+    greatest = tf.reduce_max(image)
+    wrong = (
+        "`image` of floats must be in [0, 1]; integers are scaled. Received: a greatest value of"
+    )
+    if not tf.executing_eagerly():
+        tf.debugging.Assert(greatest <= OVERSHOOT, [wrong, greatest])
+    elif greatest > OVERSHOOT:
+        raise ValueError(f"{wrong} {greatest:g}")
 
 
 def unit_range(x, dtype):

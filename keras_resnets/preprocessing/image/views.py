@@ -5,8 +5,7 @@ import numpy as np
 from keras_resnets.preprocessing.image.appearance import Appearance
 from keras_resnets.preprocessing.image.boxes import UNIFORM_AREAS, UNIFORM_HEIGHTS
 from keras_resnets.preprocessing.image.crop_group import CropGroup
-
-SWAV_MEAN, SWAV_DEVIATION = (0.485, 0.456, 0.406), (0.228, 0.224, 0.225)
+from keras_resnets.weights import imagenet
 
 
 def simclr_views(
@@ -44,7 +43,8 @@ def simclr_views(
         `(batch, views, size, size, channels)`.
 
     Raises:
-        ValueError: an argument out of range; colours of an image without three channels.
+        ValueError: an argument out of range; colours of an image without three channels; floats in
+            0 to 255, which in a graph are an `InvalidArgumentError`.
 
     Example:
 
@@ -87,7 +87,8 @@ def crop_and_flip(image, seed, size=224, area=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
         `(batch, size, size, channels)`.
 
     Raises:
-        ValueError: an argument out of range.
+        ValueError: an argument out of range; floats in 0 to 255, which in a graph are an
+            `InvalidArgumentError`.
 
     Example:
 
@@ -112,8 +113,8 @@ def multi_crop(
     color_strength=1.0,
     grayscale=0.2,
     blur=True,
-    mean=SWAV_MEAN,
-    deviation=SWAV_DEVIATION,
+    mean=imagenet.MEAN,
+    deviation=imagenet.SWAV_DEVIATION,
 ):
     """SwAV's views of one image: a few large crops and several small ones of small parts.
 
@@ -140,7 +141,8 @@ def multi_crop(
         `(batch, count, size, size, channels)`.
 
     Raises:
-        ValueError: an argument out of range; colours of an image without three channels.
+        ValueError: an argument out of range; colours of an image without three channels; floats in
+            0 to 255, which in a graph are an `InvalidArgumentError`.
 
     Example:
 

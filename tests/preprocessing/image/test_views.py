@@ -72,6 +72,16 @@ def test_integers_are_scaled(dtype):
     np.testing.assert_allclose(views, np.full((2, 8, 8, 3), 0.2), rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_floats_in_0_to_255_are_an_error(picture, name):
+    floats, function = picture.astype("float32"), FUNCTIONS[name]
+    with pytest.raises(ValueError, match=r"in \[0, 1\].*Received: a greatest value of 255"):
+        function(floats, (0, 0))
+    data = tf.data.Dataset.from_tensors(floats).map(lambda x: function(x, (0, 0)))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"in \[0, 1\].*255"):
+        next(iter(data))
+
+
 def test_constant_images_stay_constant():
     """Under cut, flip and blur, at the borders too."""
     pictures = np.full((8, 30, 25, 3), 0.4, "float32")
