@@ -9,6 +9,8 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import multiprocessing
+import socket
 from pathlib import Path
 
 import keras
@@ -55,6 +57,30 @@ def two_replicas():
     return tf.distribute.MirroredStrategy(
         [device.name for device in tf.config.list_logical_devices("CPU")]
     )
+
+
+@pytest.fixture(scope="session")
+def processes():
+    """A `multiprocessing` context: forks of a process that has imported all that takes long."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["trainers", "tuners", "keras_tuner"])
+    return context
+
+
+@pytest.fixture(scope="session")
+def free_ports():
+    """`free_ports(n)`: numbers of TCP ports that nobody listens on."""
+
+    def free_ports(n):
+        places = [socket.socket() for _ in range(n)]
+        for place in places:
+            place.bind(("127.0.0.1", 0))
+        ports = [place.getsockname()[1] for place in places]
+        for place in places:
+            place.close()
+        return ports
+
+    return free_ports
 
 
 @pytest.fixture(scope="session")

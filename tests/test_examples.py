@@ -117,3 +117,15 @@ def test_without_labels(root, tmp_path, system):
     assert all(0.1 < accuracy <= 1 for accuracy in found.values()), found
     assert (tmp_path / "table.md").exists() and (tmp_path / "accuracy.png").exists()
     assert [*tmp_path.rglob("saved_model.pb")]
+
+
+@pytest.mark.slow
+def test_nars_distributed(root, tmp_path):
+    script = root / "examples" / "nars_distributed.py"
+    command = [sys.executable, script, "--short", "--local-workers", "2", "--output", tmp_path]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    logs = [path.read_text() for path in tmp_path.glob("worker*.log")]
+    assert run.returncode == 0 and len(logs) == 2, [run.stderr, *logs]
+    assert len([*tmp_path.glob("search/trial_*/trial.json")]) == 4
+    assert "val_accuracy" in (tmp_path / "table.md").read_text()
+    assert (tmp_path / "trials.png").exists()

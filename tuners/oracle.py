@@ -106,7 +106,7 @@ class NARSOracle(keras_tuner.Oracle):
         with locked(self):
             self.requeue_silent()
             if tuner_id in self.ongoing_trials:  # restarted, or another process of its cluster
-                return self.ongoing_trials[tuner_id]
+                return copy.copy(self.ongoing_trials[tuner_id])
             self.tuner_ids.add(tuner_id)
             trial = self._next_trial()
             if trial.status == TrialStatus.RUNNING:
@@ -116,7 +116,7 @@ class NARSOracle(keras_tuner.Oracle):
                 self._display.on_trial_begin(trial)
             elif trial.status == TrialStatus.STOPPED:
                 self._forget_worker(tuner_id)
-            return trial
+            return copy.copy(trial)  # whoever runs it sets its status
 
     def update_trial(self, trial_id, metrics, step=0):
         """Record metrics of a step. They replace those of this step and of all later ones.
@@ -136,8 +136,8 @@ class NARSOracle(keras_tuner.Oracle):
                 self._record(trial.metrics, name, value, int(step))
             self._tell(trial, values[self.objective.name], step=int(step) + 1, finished=False)
             self._save_trial(trial)
+            trial = copy.copy(trial)
             if step + 1 >= trial.hyperparameters.values.get(EPOCHS, math.inf):
-                trial = copy.copy(trial)
                 trial.status = TrialStatus.STOPPED
             return trial
 
@@ -290,7 +290,8 @@ class NARSOracle(keras_tuner.Oracle):
             self._tell(trial, None)
         self._failures += 1
         fatal = (Path(self._get_trial_dir(trial.trial_id)) / FATAL).exists()
-        if fatal or self._failures >= self.max_consecutive_failed_trials:
+        many = self._failures >= self.max_consecutive_failed_trials
+        if self.error is None and (fatal or many):
             reason = "a fatal error" if fatal else f"{self._failures} failed trials in a row"
             self.error = (
                 f"The search was stopped by {reason}. Trial {trial.trial_id} ended with:\n"

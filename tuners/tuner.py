@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import functools
 import time
 import traceback
 from pathlib import Path
@@ -279,7 +280,7 @@ class NARS(keras_tuner.Tuner):
         strategy = self.distribution_strategy
         if is_multi_worker(strategy):
             failed = trial.status != TrialStatus.COMPLETED
-            barrier(strategy, BARRIER_S if failed else None)
+            barrier(strategy, BARRIER_S if failed else None)()
 
     def _build_hypermodel(self, hp):
         model = super()._build_hypermodel(hp)
@@ -355,16 +356,16 @@ class NARS(keras_tuner.Tuner):
             self.own_oracle.reload()
 
 
+@functools.cache
 def barrier(strategy, seconds=None):
-    """Wait until every process of the strategy is here; after so many seconds, raise."""
+    """A function that waits until every process is there; after so many seconds, it raises."""
     options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=seconds)
 
-    @tf.function
-    def wait():
+    def meet():
         context = tf.distribute.get_replica_context()
         return context.all_reduce("SUM", tf.ones(()), options=options)
 
-    strategy.run(wait)
+    return tf.function(lambda: strategy.run(meet))
 
 
 def _floats(logs):

@@ -1,11 +1,8 @@
-"""The smallest training of every trainer, to be compared on one device and on several.
-
-As a script, `replicated.py CASE ...` is one process of a `MultiWorkerMirroredStrategy`; it prints
-what `train` returns of each case, as JSON.
-"""
+"""The smallest training of every trainer, to be compared on one device and on several."""
 
 import functools
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -170,6 +167,9 @@ def train(name, strategy=None):
     return {**history, **{f"test_{k}": [v] for k, v in test.items()}, "weights": weights}
 
 
-if __name__ == "__main__":
+def work(cluster, index, names, path):
+    """Be one process of a `MultiWorkerMirroredStrategy`; the results of `train` go to a file."""
+    task = {"cluster": {"worker": cluster}, "task": {"type": "worker", "index": index}}
+    os.environ["TF_CONFIG"] = json.dumps(task)
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    print(json.dumps({name: train(name, strategy) for name in sys.argv[1:]}))
+    Path(path).write_text(json.dumps({name: train(name, strategy) for name in names}))

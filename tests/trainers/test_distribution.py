@@ -2,10 +2,8 @@
 
 import functools
 import json
-import os
-import socket
-import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
@@ -38,31 +36,29 @@ def assert_same(name, several):
             np.testing.assert_allclose(values, one[key], **close, err_msg=f"{name}: {key}")
 
 
-def run_workers(names, size=2, timeout=120):
-    """What `size` processes, one strategy, make of the cases."""
-    with socket.socket() as a, socket.socket() as b:
-        for place in (a, b):
-            place.bind(("127.0.0.1", 0))
-        ports = [place.getsockname()[1] for place in (a, b)]
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
-    workers = []
-    for index in range(size):
-        task = {"cluster": cluster, "task": {"type": "worker", "index": index}}
-        env = {**os.environ, "TF_CONFIG": json.dumps(task), "CUDA_VISIBLE_DEVICES": "-1"}
-        env["PYTHONPATH"] = str(Path(__file__).parents[2])
-        command = [sys.executable, replicated.__file__, *names]
-        pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        workers.append(subprocess.Popen(command, env=env, **pipes))
-    results = []
-    try:
+@pytest.fixture(scope="module")
+def run_workers(processes, free_ports, tmp_path_factory):
+    """`run_workers(names)`: what each of two processes, one strategy, makes of the cases."""
+
+    def run_workers(names, timeout=120):
+        cluster = [f"127.0.0.1:{port}" for port in free_ports(2)]
+        files = [tmp_path_factory.mktemp("workers") / "results.json" for _ in cluster]
+        workers = [
+            processes.Process(target=replicated.work, args=(cluster, index, [*names], file))
+            for index, file in enumerate(files)
+        ]
         for worker in workers:
-            out, err = worker.communicate(timeout=timeout)
-            assert worker.returncode == 0, err[-3000:]
-            results.append(json.loads(out.splitlines()[-1]))
-    finally:
+            worker.start()
+        end = time.monotonic() + timeout
+        for worker in workers:
+            worker.join(end - time.monotonic())
+        codes = [worker.exitcode for worker in workers]
         for worker in workers:
             worker.kill()
-    return results
+        assert codes == [0, 0]
+        return [json.loads(file.read_text()) for file in files]
+
+    return run_workers
 
 
 def test_every_trainer_has_a_case():
@@ -94,14 +90,14 @@ def test_augmentation_on_replicas(two_replicas):
     assert np.isfinite(trainer.fit(data, verbose=0).history["loss"]).all()
 
 
-def test_two_processes_train_as_one_device_does():
+def test_two_processes_train_as_one_device_does(run_workers):
     for result in run_workers(["MEALV2"]):
         assert_same("MEALV2", result["MEALV2"])
 
 
 @pytest.fixture(scope="module")
-def workers():
-    """Starting takes longer than training, so one pair of processes trains everything."""
+def workers(run_workers):
+    """One pair of processes trains everything."""
     return run_workers(replicated.CASES, timeout=600)
 
 

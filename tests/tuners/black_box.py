@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import tuners
+import tuners.core
 import tuners.tuner
 
 SPACE = tuners.SearchSpace(
@@ -27,6 +29,22 @@ SETTINGS = dict(initial_trials=4, refit_every=2, pool_size=64, pool_only=True, p
 
 def value(config):
     return -((config["width"] - 30) ** 2) - abs(np.log10(config["rate"]) + 2) - config["bias"]
+
+
+class Nearest:
+    """In the predictor's place: a configuration is as good as its nearest neighbour."""
+
+    measured = ()
+
+    def __init__(self, space, *args, **kwargs):
+        self.space = space
+
+    def fit_results(self, configs, values, measured):
+        self.known, self.values = self.space.encode(configs), np.nan_to_num(values, nan=-1e9)
+
+    def score_vectors(self, vectors, *args):
+        distance = np.square(vectors[:, None] - self.known[None]).sum(-1)
+        return self.values[distance.argmin(1)]
 
 
 class BlackBox(tuners.NARS):
@@ -47,9 +65,12 @@ class BlackBox(tuners.NARS):
 
 def join(folder, role, port):
     """Send what is printed to a file, and be the chief or a worker, if a port is given."""
-    log = open(Path(folder) / f"{role}.log", "a", buffering=1)
-    sys.stdout = sys.stderr = log
-    os.dup2(log.fileno(), 2)
+    tuners.core.ArchitectureRecipePredictor = Nearest
+    log = os.open(Path(folder) / f"{role}.log", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    signal.alarm(120)  # whatever happens, no process outlives its test
+    sys.stdout, sys.stderr = os.fdopen(1, "w", 1), os.fdopen(2, "w", 1)
     if port is not None:
         os.environ["KERASTUNER_TUNER_ID"] = role
         os.environ["KERASTUNER_ORACLE_IP"] = "127.0.0.1"
@@ -70,7 +91,8 @@ def build(hp):
     model = keras.Sequential(
         [keras.Input((4,)), keras.layers.Dense(config["width"]), keras.layers.Dense(1)]
     )
-    model.compile(keras.optimizers.SGD(config["rate"]), "mse")
+    alone = tf.distribute.get_strategy().num_replicas_in_sync == 1  # eager steps start sooner
+    model.compile(keras.optimizers.SGD(config["rate"]), "mse", run_eagerly=alone)
     return model
 
 

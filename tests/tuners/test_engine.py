@@ -1,10 +1,9 @@
 """Searches as real processes on loopback, which are killed."""
 
-import multiprocessing
 import os
 import random
 import signal
-import socket
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -14,30 +13,16 @@ import pytest
 import tuners
 from tuners.state import load_state
 
-pytest.importorskip("keras_tuner")
+sys.path.insert(0, str(Path(__file__).parent))
+black_box = pytest.importorskip("black_box")
 pytestmark = pytest.mark.slow
 
 LIMIT_S = 120
 
 
-@pytest.fixture(scope="module")
-def processes():
-    """Forks of one process that has imported everything: a start takes no time."""
-    here, root = Path(__file__).parent, Path(__file__).parents[2]
-    patch = pytest.MonkeyPatch()
-    patch.setenv("PYTHONPATH", f"{root}{os.pathsep}{here}")
-    patch.syspath_prepend(here)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["black_box"])
-    yield context
-    patch.undo()
-
-
 @pytest.fixture
 def start(processes, tmp_path):
     """`start(role, ...)`: one process of a search in the test's folder, killed at its end."""
-    import black_box
-
     begun = []
 
     def start(role="tuner0", port=None, target="search", **options):
@@ -53,18 +38,8 @@ def start(processes, tmp_path):
 
 
 @pytest.fixture
-def port():
+def port(free_ports):
     return free_ports(1)[0]
-
-
-def free_ports(count):
-    places = [socket.socket() for _ in range(count)]
-    for place in places:
-        place.bind(("127.0.0.1", 0))
-    ports = [place.getsockname()[1] for place in places]
-    for place in places:
-        place.close()
-    return ports
 
 
 def wait_for(condition, seconds=LIMIT_S):
@@ -131,8 +106,6 @@ def test_killed_chief(start, port, tmp_path):
 
 @pytest.fixture(scope="module")
 def undisturbed(processes, tmp_path_factory):
-    import black_box
-
     folder = tmp_path_factory.mktemp("undisturbed")
     kwargs = dict(max_trials=8, seconds=0.05)
     process = processes.Process(target=black_box.search, args=(folder,), kwargs=kwargs)
@@ -180,7 +153,7 @@ def test_worker_that_always_raises(start, port, tmp_path):
     print(f"over after {time.monotonic() - began:.1f} s")
 
 
-def test_two_workers_take_half_the_time(start, tmp_path):
+def test_two_workers_take_half_the_time(start, tmp_path, free_ports):
     spans = []
     for workers, port in zip((1, 2), free_ports(2)):
         options = dict(max_trials=8, initial_trials=8, seconds=1, overwrite=workers == 2, port=port)
@@ -196,7 +169,7 @@ def test_two_workers_take_half_the_time(start, tmp_path):
     assert 0.35 <= spans[1] / spans[0] <= 0.65
 
 
-def test_cluster_of_two_processes(start, port, tmp_path):
+def test_cluster_of_two_processes(start, port, tmp_path, free_ports):
     """Each trial is trained by both, under `MultiWorkerMirroredStrategy`."""
     options = dict(target="train", port=port, max_trials=5, max_epochs=2)
     cluster = [f"127.0.0.1:{p}" for p in free_ports(2)]
@@ -206,7 +179,7 @@ def test_cluster_of_two_processes(start, port, tmp_path):
     assert statuses(tmp_path) == {"COMPLETED": 5}
 
 
-def test_failure_in_one_process_of_a_cluster(start, port, tmp_path):
+def test_failure_in_one_process_of_a_cluster(start, port, tmp_path, free_ports):
     """The trial fails in both, and both end: started again, they finish the search."""
     options = dict(target="train", port=port, max_trials=4, max_epochs=1, lease_s=60)
     chief = start("chief", **options)
@@ -224,8 +197,6 @@ def test_failure_in_one_process_of_a_cluster(start, port, tmp_path):
 
 def test_what_a_worker_knows(start, port, tmp_path, monkeypatch):
     """After the search it reads what the chief has saved."""
-    import black_box
-
     options = dict(port=port, max_trials=4)
     team = [start("chief", **options), start("worker1", **options)]
     assert [end_of(process) for process in team] == [0, 0]

@@ -50,5 +50,5 @@ def test_zero_is_for_ever(clock):
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match="`lease_s` must be None or >= 0.*-1"):
+    with pytest.raises(ValueError, match=r"`lease_s` must be None or >= 0.*-1"):
         Leases(-1)

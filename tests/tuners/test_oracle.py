@@ -1,5 +1,7 @@
 import os
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -7,15 +9,9 @@ import tuners
 from tuners.lock import locked
 from tuners.oracle import EPOCHS, FAILURE, FATAL
 
+sys.path.insert(0, str(Path(__file__).parent))
 keras_tuner = pytest.importorskip("keras_tuner")
-
-SPACE = tuners.SearchSpace(
-    [
-        tuners.Integer("width", 1, 40, part="architecture"),
-        tuners.Real("rate", 1e-4, 1e-1, log=True),
-        tuners.Categorical("bias", [True, False]),
-    ]
-)
+SPACE = pytest.importorskip("black_box").SPACE
 
 
 class Clock:
@@ -26,8 +22,12 @@ class Clock:
 
 
 @pytest.fixture
-def make(tmp_path):
+def make(tmp_path, monkeypatch):
     """`make(...)`: the oracle of one folder, with a clock that a test may turn."""
+
+    monkeypatch.setattr(
+        tuners.core, "ArchitectureRecipePredictor", sys.modules["black_box"].Nearest
+    )
 
     def make(max_trials=6, **options):
         settings = dict(initial_trials=6, pool_size=64, pool_only=True, pretrain=False)
