@@ -120,7 +120,7 @@ def report(lines):
     for line in lines:
         part, table, side, _ = line["task"]
         found.setdefault((part, table, side), []).append(line)
-    yield conditions("tensorflow", "keras", "keras-tuner", "optuna", "scikit-learn")
+    yield conditions("tensorflow", "keras", "keras_tuner", "optuna", "sklearn")
     yield _table(
         ("part", "table", "search", "seeds", "medians", "CPU s"),
         [
