@@ -42,6 +42,7 @@ bench: $(PEERS)/.ready       ## ours and the peer in one run
 	$(PEERS)/bin/python benchmarks/resnets.py $(ARGS)
 	$(PEERS)/bin/python benchmarks/contrastive.py $(ARGS)
 	$(PEERS)/bin/python benchmarks/distillation.py $(ARGS)
+	$(PEERS)/bin/python benchmarks/search.py --seeds 3
 
 clean:
 	rm -rf .venv .venv-peers .venv-tf216 build dist *.egg-info

@@ -9,6 +9,7 @@ the results file as soon as it is done, and one that is there already is not run
 
 import argparse
 import json
+import os
 import time
 from pathlib import Path
 
@@ -120,7 +121,7 @@ def report(lines):
     for line in lines:
         part, table, side, _ = line["task"]
         found.setdefault((part, table, side), []).append(line)
-    yield conditions("tensorflow", "keras", "keras-tuner", "optuna", "scikit-learn")
+    yield conditions("tensorflow", "keras", "keras_tuner", "optuna", "sklearn")
     yield _table(
         ("part", "table", "search", "seeds", "medians", "CPU s"),
         [
@@ -190,6 +191,8 @@ def main():
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=SIDES)
     parser.add_argument("--results", type=Path, default=Path("search_results.jsonl"))
     arguments = parser.parse_args()
+    if "KERAS_RESNETS_DATA" not in os.environ:
+        parser.error("KERAS_RESNETS_DATA must name a folder of data, with the tables in `nas`")
 
     done = {}
     if arguments.results.exists():

@@ -171,12 +171,12 @@ class NARSCore:
         self._pretraining = self._pretraining_points()
         # One pool for every budget, and one for none.
         self._limits = [self._feasibility([b]) for b in self.budgets] + [self._feasibility()]
-        self._pools = [
+        pools = [
             limit.sample(space, -(-pool_size // len(self._limits)), seed=[seed, place])
             for place, limit in enumerate(self._limits)
         ]
-        self._pool_keys = [space.keys(pool) for pool in self._pools]
-        self._pool_vectors = [space.encode(pool).astype("float32") for pool in self._pools]
+        self._pools = [*map(self._with_keys, pools)]
+        self._pool_vectors = [space.encode(pool).astype("float32") for pool in pools]
 
     @property
     def predictor(self):
@@ -322,7 +322,7 @@ class NARSCore:
             another.
         """
         self._feasibility([Constraint(statistic, max=0)]).check_names()
-        values = self.statistics(self._pools[-1])[statistic]
+        values = self.statistics([config for *_, config in self._pools[-1]])[statistic]
         limits = np.quantile(values, np.linspace(0, 1, points + 1)[1:])
         found, start = [], []
         for most in np.unique(limits):
@@ -441,11 +441,8 @@ class NARSCore:
         near = set(self.space.cells(self._asked[self._asked_at_refit :]))
         for taboo in (near, set()):
             for place in order:
-                ranking = zip(self._pool_keys[place], self._pools[place])
-                if self._rankings is not None:
-                    ranking = self._rankings[place]
-                for key, config in ranking:
-                    if key not in self._seen and self.space.cells([config])[0] not in taboo:
+                for key, cell, config in (self._rankings or self._pools)[place]:
+                    if key not in self._seen and cell not in taboo:
                         self._seen.add(key)
                         return config
         return None
@@ -482,11 +479,12 @@ class NARSCore:
         self._learnt = list(results)
 
     def _ranking(self, place):
-        """Candidates under one limit, as `(key, config)`, the best first."""
-        pool, keys, vectors = (x[place] for x in (self._pools, self._pool_keys, self._pool_vectors))
-        scores = self.predictor.score_vectors(vectors, self.exploration, self._measured)
-        found = dict(zip(keys, pool))
-        ranks = dict(zip(keys, scores.tolist()))
+        """Candidates under one limit, as rows of `_with_keys`, the best first."""
+        pool = [config for *_, config in self._pools[place]]
+        scores = self.predictor.score_vectors(
+            self._pool_vectors[place], self.exploration, self._measured
+        )
+        rows = {row[0]: (score, row) for score, row in zip(scores.tolist(), self._pools[place])}
         if not self.pool_only:
             start = [pool[i] for i in np.argsort(-scores, kind="stable")[:START]]
             start += [self._trials[id].config for id, *_ in self._fitted]
@@ -498,10 +496,13 @@ class NARSCore:
                 seed=[self.seed, place, len(self._fitted)],
                 generations=SHORT,
             )
-            keys = self.space.keys(configs)
-            found |= dict(zip(keys, configs))
-            ranks |= dict(zip(keys, evolved.tolist()))
-        return [(key, found[key]) for key in sorted(ranks, key=ranks.get, reverse=True)]
+            new = self._with_keys(configs)
+            rows |= {row[0]: (score, row) for score, row in zip(evolved.tolist(), new)}
+        return [row for _, row in sorted(rows.values(), key=lambda found: -found[0])]
+
+    def _with_keys(self, configs):
+        """Rows `(key, cell, config)`; those of one cell are nearly the same."""
+        return [*zip(self.space.keys(configs), self.space.cells(configs), configs)]
 
     def _score(self, configs):
         return self.predictor.score(configs, self.exploration, self._measured)
@@ -530,7 +531,8 @@ class NARSCore:
         tried = [self._trials[id].config for id, *_ in results]
         order = np.argsort(-score(tried), kind="stable")
         best = [tried[i] for i in order if limit([tried[i]])[0]][:START]
-        pool = [c for c, fits in zip(self._pools[-1], limit(self._pools[-1])) if fits]
+        pool = [config for *_, config in self._pools[-1]]
+        pool = [config for config, fits in zip(pool, limit(pool)) if fits]
         pool = pool or limit.sample(self.space, self.pool_size, seed=self.seed)
         pool = [pool[i] for i in np.argsort(-score(pool), kind="stable")[:START]]
         start = [*best, *pool, *(c for c in start if limit([c])[0])]

@@ -68,7 +68,7 @@ class EnsembleTraining:
         model: of `EnsembleDense`s, from `(members or 1, rows, columns)` to
             `(members, rows, outputs)`.
         loss: of targets and outputs, element by element.
-        weight_decay: apart from the gradient (Loshchilov and Hutter, ICLR 2019).
+        weight_decay: so many times the weights are added to the gradient.
     """
 
     def __init__(self, model, loss, weight_decay=0.0):
@@ -122,13 +122,13 @@ class EnsembleTraining:
                 outputs, _ = self.model.stateless_call(self._weights(flat), [], x)
                 # a mean of rows, a sum of members: each learns as if it were alone
                 loss = tf.reduce_sum(counts * self.loss(y, outputs)) / rows
-            gradient = tape.gradient(loss, flat)
+            gradient = tape.gradient(loss, flat) + self.weight_decay * flat
             time = tf.cast(step + 1, tf.float32)
             momentum = BETA_1 * momentum + (1 - BETA_1) * gradient
             square = BETA_2 * square + (1 - BETA_2) * gradient**2
             update = momentum / (1 - BETA_1**time)
             update /= tf.sqrt(square / (1 - BETA_2**time)) + EPSILON
-            flat -= rates[step] * trained * (update + self.weight_decay * flat)
+            flat -= rates[step] * trained * update
         return flat
 
     def _weights(self, flat):

@@ -40,7 +40,7 @@ def test_it_beats_its_own_initial_trials_and_repeats_itself():
     # the first are the pool's, evenly spread
     assert asked[:10] == SPACE.sample(10, seed=[3, 0])
     values = [value(config) for config in asked]
-    assert np.median(values[20:]) > np.quantile(values[:10], 0.8)
+    assert np.median(values[20:]) > np.median(values[:10])
     assert core.results()[0]["value"] == max(values)
     assert len(set(SPACE.keys(asked))) == 30
     smallest = NARSCore(SPACE, direction="min", statistics=statistics, **SMALL)
