@@ -322,7 +322,7 @@ class NARS(keras_tuner.Tuner):
         return [self.load_model(trial) for trial in self._known().get_best_trials(num_models)]
 
     def results_summary(self, num_trials=10):
-        """Print the best trials, how well the predictor ranks what it has not seen, and failures."""
+        """Print the best trials, how well the predictor ranks unseen ones, and failures."""
         known = self._known()
         print(f"Results in {self.project_dir}: {known.objective}")
         for trial in known.get_best_trials(num_trials):
