@@ -138,14 +138,25 @@ def _step_function(model, step):
         )
     step = model._autoconvert_optionals(step)
 
-    @tf.autograph.experimental.do_not_convert
     def one_step(batch):
         logs = strategy.run(step, args=(batch,))
         return keras.tree.map_structure(lambda log: strategy.reduce("MEAN", log, axis=None), logs)
 
+    def next_step(iterator):
+        # Within the graph, where batches of any length are one: if one worker had to trace anew
+        # for a shorter batch, and another not, their collectives would no longer meet.
+        return one_step(iterator.get_next())
+
     if not model.run_eagerly:  # without XLA, which cannot compile what crosses devices
-        one_step = tf.function(one_step, reduce_retracing=True)
-    return lambda iterator: one_step(next(iterator))
+        options = dict(reduce_retracing=True, autograph=False)
+        one_step, next_step = (tf.function(f, **options) for f in (one_step, next_step))
+
+    def function(iterator):
+        if isinstance(iterator, tf.distribute.DistributedIterator):
+            return next_step(iterator)
+        return one_step(next(iterator))
+
+    return function
 
 
 def _symbolic_build(model, stock, iterator=None, data_batch=None):

@@ -13,6 +13,7 @@ from tuners.fbnet_v3 import (
     fbnet_v3_recipe_space,
     fbnet_v3_space,
 )
+from tuners.latency import LatencyTable, measure_latency_table
 from tuners.predictor import ArchitectureRecipePredictor
 from tuners.recipe import recipe_hypermodel, recipe_space
 from tuners.search_space import SearchSpace
@@ -36,6 +37,8 @@ __all__ = [
     "NARSOracle",
     "NARS",
     "NARSCore",
+    "LatencyTable",
+    "measure_latency_table",
 ]
 
 ON_DEMAND = {"NARSOracle": "tuners.oracle", "NARS": "tuners.tuner"}  # they are KerasTuner's classes

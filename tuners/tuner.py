@@ -22,6 +22,7 @@ from tuners.heartbeat import Heartbeat
 from tuners.lease import SHORTEST
 from tuners.oracle import EPOCHS, FAILURE, FATAL, NARSOracle
 
+FOLDS = 5  # of the trials, to see how well the predictor ranks
 PAUSE_S = (0.2, 2.0)  # of a worker that has nothing to do: first, and at most
 BARRIER_S = 60  # for the other processes of a cluster, where a trial failed in this one
 
@@ -321,12 +322,20 @@ class NARS(keras_tuner.Tuner):
         return [self.load_model(trial) for trial in self._known().get_best_trials(num_models)]
 
     def results_summary(self, num_trials=10):
-        """Print the best trials, how many failed, and the last failure's message."""
+        """Print the best trials, how well the predictor ranks unseen ones, and failures."""
         known = self._known()
         print(f"Results in {self.project_dir}: {known.objective}")
         for trial in known.get_best_trials(num_trials):
             print()
             trial.summary()
+        done = known.get_best_trials(len(known.trials))
+        done = [trial for trial in done if trial.status == TrialStatus.COMPLETED]
+        if len(done) >= 2 * FOLDS:
+            configs = [self.space.from_hyperparameters(t.hyperparameters.copy()) for t in done]
+            sign = 1 if known.objective.direction == "max" else -1
+            scores = [sign * trial.score for trial in done]
+            tau = known.core.predictor.evaluate_rank(configs, scores, folds=FOLDS)
+            print(f"\nKendall's tau of the predictor with trials held out from it: {tau:.2f}")
         failed = [t for t in known.trials.values() if t.status == TrialStatus.FAILED]
         if failed:
             last = (failed[-1].message or "no message").strip().splitlines()[-1]

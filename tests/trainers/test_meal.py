@@ -185,18 +185,6 @@ def test_xla_and_mixed_precision():
     assert np.all(np.isfinite(make().fit(X, epochs=3, verbose=0).history["loss"]))
 
 
-def test_two_replicas_train_as_one(two_replicas):
-    def train(strategy):
-        with strategy.scope():
-            trainer = make()
-        data = tf.data.Dataset.from_tensor_slices(X).batch(8)
-        trainer.fit(data, epochs=3, shuffle=False, verbose=0)
-        return trainer.get_weights()
-
-    for one, two in zip(train(tf.distribute.get_strategy()), train(two_replicas), strict=True):
-        np.testing.assert_allclose(one, two, atol=1e-6)
-
-
 def test_two_replicas_without_labels_and_metrics_of_them(two_replicas):
     """Keras builds metrics before the first step on replicas: training may have no labels."""
     with two_replicas.scope():
