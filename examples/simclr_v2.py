@@ -2,7 +2,8 @@
 
     python examples/simclr_v2.py                                # bundled Fashion-MNIST, minutes
     python examples/simclr_v2.py --data cifar10 --seeds 3
-    python examples/simclr_v2.py --data tfds:imagenet2012 --labelled tfds:imagenet2012_subset/10pct
+    python examples/simclr_v2.py --jit --data tfds:imagenet2012 \\
+        --labelled tfds:imagenet2012_subset/10pct
 
 The last takes the paper's recipes and networks, and accelerators for days. Beside the three steps
 the same networks are trained on the few labels alone. Finished seeds are kept in OUTPUT/runs.json

@@ -2,7 +2,7 @@
 
     python examples/swav.py                                     # bundled Fashion-MNIST, minutes
     python examples/swav.py --data cifar10 --seeds 3
-    python examples/swav.py --data tfds:imagenet2012 --recipe r50_200ep_small_batch \\
+    python examples/swav.py --jit --data tfds:imagenet2012 --recipe r50_200ep_small_batch \\
         --labelled tfds:imagenet2012_subset/10pct
 
 The last takes the paper's recipe and network, and accelerators for days. The features are scored by
