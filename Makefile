@@ -8,7 +8,7 @@ PEERS := .venv-peers
 TF216 := .venv-tf216
 
 # Two tests at a time; tests/conftest.py keeps each to one thread.
-PYTEST := -m pytest -n 2
+PYTEST := -m pytest -n 2 --dist worksteal
 
 .PHONY: demo test test-data test-release test-peers test-tf216 lint bench clean
 

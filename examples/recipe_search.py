@@ -5,10 +5,18 @@
     python examples/recipe_search.py --system simclr --tuner random --data cifar10
     python examples/recipe_search.py --system resnet --strategy mirrored
 
-A search that was interrupted goes on; `--restart` begins anew. `--strategy multi_worker` wants this
-script started once a worker, each with its own `TF_CONFIG`.
+    python examples/recipe_search.py --system resnet --strategy multi_worker
+
+A search that was interrupted goes on; `--restart` begins anew. `--strategy multi_worker` trains
+every trial on a cluster of two processes beside a chief, all on this computer; on several, start
+this script once for each, with what `start_cluster` sets.
 """
 
+import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import keras_tuner
@@ -22,6 +30,8 @@ from keras_resnets.files import write_whole
 
 def main():
     args = parse(__doc__, add_options)
+    if args.strategy == "multi_worker" and "KERASTUNER_TUNER_ID" not in os.environ:
+        sys.exit(start_cluster(args))
     strategy = make_strategy(args.strategy)
     system = prepare(args)
     output = Path(args.output or f"results/recipe_search/{args.system}")
@@ -39,7 +49,8 @@ def main():
         overwrite=args.restart,
     )
     tuner.search(verbose=2)
-    report(tuner, system, output)
+    if "TF_CONFIG" not in os.environ:  # else the chief reports
+        report(tuner, system, output)
 
 
 def add_options(parser):
@@ -78,9 +89,9 @@ STRATEGIES = ("none", "mirrored", "multi_worker")
 
 def make_strategy(name):
     """The strategy; on a computer without accelerators its processor is taken for two devices."""
-    if name == "multi_worker":
+    if name == "multi_worker" and "TF_CONFIG" in os.environ:
         return tf.distribute.MultiWorkerMirroredStrategy()
-    if name == "none":
+    if name != "mirrored":  # a chief trains nothing
         return None
     if not tf.config.list_physical_devices("GPU"):
         processor = tf.config.list_physical_devices("CPU")[0]
@@ -88,6 +99,40 @@ def make_strategy(name):
         tf.config.set_logical_device_configuration(processor, halves)
         return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     return tf.distribute.MirroredStrategy()
+
+
+def start_cluster(args):
+    """A chief and a cluster of two processes that asks it for trials; the chief's exit code."""
+    if args.tuner != "nars":
+        sys.exit("--strategy multi_worker needs --tuner nars: KerasTuner's own have no clusters")
+    chief, *cluster = free_ports(3)
+    search = {**os.environ, "KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": chief}
+    workers = {"worker": [f"127.0.0.1:{port}" for port in cluster]}
+    processes = [
+        subprocess.Popen([sys.executable, *sys.argv], env=environment)
+        for environment in (
+            {**search, "KERASTUNER_TUNER_ID": "chief"},
+            *(
+                {
+                    **search,
+                    "KERASTUNER_TUNER_ID": "cluster0",
+                    "TF_CONFIG": json.dumps(
+                        {"cluster": workers, "task": {"type": "worker", "index": index}}
+                    ),
+                }
+                for index in range(len(cluster))
+            ),
+        )
+    ]
+    return max(process.wait() for process in processes)
+
+
+def free_ports(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [str(place.getsockname()[1]) for place in sockets]
+    for place in sockets:
+        place.close()
+    return ports
 
 
 def report(tuner, system, output):

@@ -1,4 +1,4 @@
-"""The main example, end to end, as a user runs it."""
+"""The examples, end to end, as a user runs them."""
 
 import json
 import re
@@ -129,3 +129,28 @@ def test_nars_distributed(root, tmp_path):
     assert len([*tmp_path.glob("search/trial_*/trial.json")]) == 4
     assert "val_accuracy" in (tmp_path / "table.md").read_text()
     assert (tmp_path / "trials.png").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [["--tuner", "nars"], ["--strategy", "multi_worker"]], ids=str)
+def test_recipe_search(root, tmp_path, options):
+    command = [sys.executable, root / "examples" / "recipe_search.py", "--short", *options]
+    command += ["--output", tmp_path]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    scores = re.findall(r"^0\.\d+", run.stdout.split("val_accuracy ")[-1], re.MULTILINE)
+    assert len(scores) == 3 and scores == sorted(scores, reverse=True)
+    assert (tmp_path / "table.md").exists()
+
+
+@pytest.mark.slow
+def test_nars_search(root, tmp_path):
+    command = [sys.executable, root / "examples" / "nars_search.py", "--short"]
+    command += ["--output", tmp_path]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    found = json.loads((tmp_path / "runs.json").read_text())["results"]["0"]
+    assert all(result["macs"] <= found["default"]["macs"] for result in found.values())
+    assert found["NARS"]["epochs"] == found["random search"]["epochs"] == 4
+    assert (tmp_path / "accuracy.png").exists() and (tmp_path / "seed0/pareto.png").exists()
+    assert (tmp_path / "seed0/saved_models/nars/1/saved_model.pb").exists()
