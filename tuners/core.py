@@ -532,8 +532,10 @@ class NARSCore:
         order = np.argsort(-score(tried), kind="stable")
         best = [tried[i] for i in order if limit([tried[i]])[0]][:START]
         pool = [config for *_, config in self._pools[-1]]
-        pool = [config for config, fits in zip(pool, limit(pool)) if fits]
-        pool = pool or limit.sample(self.space, self.pool_size, seed=self.seed)
+        inside = [config for config, fits in zip(pool, limit(pool)) if fits]
+        if len(inside) < START:
+            inside += limit.approach(self.space, pool, seed=[self.seed, 6])
+        pool = inside
         pool = [pool[i] for i in np.argsort(-score(pool), kind="stable")[:START]]
         start = [*best, *pool, *(c for c in start if limit([c])[0])]
         configs, scores = evolve(

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tuners.evolution import evolve
+
 EXAMPLES = 1000  # of the space, when no point is feasible, to say how far the nearest is
 
 
@@ -44,6 +46,28 @@ class Feasibility:
         if not points:
             self._raise_nearest(space, seed)
         return points
+
+    def distance(self, configs):
+        """How far each is outside, as the sum of the shares of its limits; 0 inside."""
+        found = self.statistics(configs)
+        total = np.zeros(len(configs))
+        for constraint in self.constraints:
+            limits = [limit for limit in (constraint.max, constraint.min) if limit]
+            total += constraint.excess(found[constraint.name]) / max(map(abs, limits), default=1)
+        return total
+
+    def approach(self, space, configs, seed, count=50):
+        """Feasible configurations that evolve from the nearest `count` of others.
+
+        Raises:
+            ValueError: there are none.
+        """
+        nearest = [configs[i] for i in np.argsort(self.distance(configs), kind="stable")[:count]]
+        found, scores = evolve(space, nearest, lambda c: -self.distance(c), seed=seed)
+        found = [config for config, score in zip(found, scores) if score == 0]
+        if not found:
+            self._raise_nearest(space, seed)
+        return found[:count]
 
     def check_names(self):
         """Raises a `ValueError` where a constraint is of no statistic."""

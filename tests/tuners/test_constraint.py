@@ -46,6 +46,19 @@ def test_feasible_points():
     assert {c["side"] for c in limit.sample(SPACE, 10, seed=0)} == set(range(1, 11))
 
 
+def test_feasible_points_are_approached_where_none_is_drawn():
+    space = SearchSpace([Integer(f"side{i}", 1, 100) for i in range(6)])
+    volume = FreeStatistics(lambda config: {"volume": sum(config.values()), "one": 1.0})
+    limit = Feasibility(volume, [Constraint("volume", max=30), Constraint("one", min=1)])
+    start = space.sample(100)
+    assert not limit(start).any()
+    assert limit.distance([start[0]]) == pytest.approx((sum(start[0].values()) - 30) / 30)
+    found = limit.approach(space, start, seed=0, count=10)
+    assert 1 <= len(found) <= 10 and limit(found).all()
+    with pytest.raises(ValueError, match="one of 1 is nearest to max=None, min=2"):
+        Feasibility(volume, [Constraint("one", min=2)]).approach(space, start, seed=0)
+
+
 @pytest.mark.filterwarnings("ignore:0 different")
 def test_without_a_feasible_point_the_nearest_is_told():
     limit = Feasibility(AREA, [Constraint("area", max=0.5)])

@@ -7,7 +7,6 @@ import pytest
 
 import tuners
 from tuners import sobol
-from tuners.sampling import DRAWS_PER_POINT
 
 
 def test_directions_are_joe_and_kuos():
@@ -63,7 +62,7 @@ def test_canonical_twins_are_drawn_once():
         [tuners.Integer("a", 0, 3), tuners.Integer("b", 0, 3)],
         canonical=lambda config: {"a": config["a"], "b": config["a"] and config["b"]},
     )
-    with pytest.warns(UserWarning, match=f"13 different.* {DRAWS_PER_POINT * 16} draws"):
+    with pytest.warns(UserWarning, match="13 different feasible points of 16"):
         found = space.sample(16)
     assert len(found) == 13 and sum(config["a"] == 0 for config in found) == 1
     both = space + tuners.SearchSpace([tuners.Integer("c", 0, 1)])
