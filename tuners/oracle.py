@@ -1,5 +1,6 @@
 """KerasTuner's oracle for NARS: it keeps the trials, and outlives the crash of any process."""
 
+import collections
 import copy
 import math
 from datetime import datetime
@@ -15,6 +16,7 @@ from tuners.lease import Leases
 from tuners.lock import locked
 from tuners.state import load_state, save_state
 
+MOST_LOST = 3  # workers that one trial may cost
 EPOCHS = "tuner/epochs"  # Hyperband's name for it
 FAILURE, FATAL = "failure.txt", "fatal.txt"  # what a worker writes into its trial's folder
 POLICIES = ("worst", "ignore")
@@ -97,6 +99,7 @@ class NARSOracle(keras_tuner.Oracle):
         self.over = False  # whether the chief has left
         self.exhausted = False
         self._failures = 0  # in a row
+        self._lost = collections.Counter()  # how often a trial's worker fell silent
         self._silent = {}  # trials taken from a silent worker: their ids, and whose they were
 
     # What workers call; a worker of another process says who it is: `"trial/worker"`.
@@ -111,8 +114,8 @@ class NARSOracle(keras_tuner.Oracle):
             trial = self._next_trial()
             if trial.status == TrialStatus.RUNNING:
                 self.ongoing_trials[tuner_id] = trial
-                self.save()
                 self._save_trial(trial)
+                self.save()
                 self._display.on_trial_begin(trial)
             elif trial.status == TrialStatus.STOPPED:
                 self._forget_worker(tuner_id)
@@ -149,8 +152,10 @@ class NARSOracle(keras_tuner.Oracle):
                 return  # another has it, or has finished it
             self._retry_queue = [queued for queued in self._retry_queue if queued != trial_id]
             held.status = trial.status
-            held.message = trial.message or self._written_failure(trial_id)
-            if held.status == TrialStatus.COMPLETED:
+            held.message = trial.message
+            if held.status != TrialStatus.COMPLETED:
+                held.message = trial.message or self._written_failure(trial_id)
+            else:
                 self.score_trial(held)
                 if np.isnan(held.score):
                     held.status = TrialStatus.INVALID
@@ -179,13 +184,24 @@ class NARSOracle(keras_tuner.Oracle):
         """Take the trials of workers that count as dead, and expect nothing more of them."""
         with locked(self):
             for worker in self.leases.expired():
-                if worker in self.ongoing_trials:
-                    trial = self.ongoing_trials[worker]
-                    print(f"Worker {worker} is silent: trial {trial.trial_id} is queued again.")
-                    self._retry_queue.append(trial.trial_id)
-                    self._silent[trial.trial_id] = worker
+                trial = self.ongoing_trials.get(worker)
                 self._forget_worker(worker)
+                if trial is not None:
+                    self._lose(trial, worker)
                 self.save()
+
+    def _lose(self, trial, worker):
+        """Queue the trial of a silent worker again, unless it may be what kills them."""
+        self._lost[trial.trial_id] += 1
+        if self._lost[trial.trial_id] < MOST_LOST:
+            print(f"Worker {worker} is silent: trial {trial.trial_id} is queued again.")
+            self._retry_queue.append(trial.trial_id)
+            self._silent[trial.trial_id] = worker
+            return
+        trial.status = TrialStatus.FAILED
+        trial.message = f"{MOST_LOST} workers fell silent in this trial, {worker} last."
+        self._finish(trial)
+        self._save_trial(trial)
 
     def is_over(self):
         """Whether nothing is left to do, and every worker knows or is dead."""

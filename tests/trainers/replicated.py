@@ -13,6 +13,7 @@ import tensorflow as tf
 sys.path.insert(0, str(Path(__file__).parent))
 from contrastive_networks import LABELS, LARGE, SMALL, backbone
 
+from keras_resnets.files import write_whole
 from keras_resnets.layers import AdditiveAngularMargin
 from keras_resnets.losses import NTXent, SwAVLoss
 from keras_resnets.models.ecapa_tdnn import ecapa_tdnn
@@ -167,9 +168,12 @@ def train(name, strategy=None):
     return {**history, **{f"test_{k}": [v] for k, v in test.items()}, "weights": weights}
 
 
-def work(cluster, index, names, path):
-    """Be one process of a `MultiWorkerMirroredStrategy`; the results of `train` go to a file."""
+def work(cluster, index, names, folder):
+    """Be one process of a `MultiWorkerMirroredStrategy`; each case's results go to a file."""
     task = {"cluster": {"worker": cluster}, "task": {"type": "worker", "index": index}}
     os.environ["TF_CONFIG"] = json.dumps(task)
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    Path(path).write_text(json.dumps({name: train(name, strategy) for name in names}))
+    for name in names:
+        result = train(name, strategy)
+        with write_whole(Path(folder) / f"{name}.{index}.json") as place:
+            place.write_text(json.dumps(result))

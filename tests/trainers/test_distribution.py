@@ -37,28 +37,38 @@ def assert_same(name, several):
 
 
 @pytest.fixture(scope="module")
-def run_workers(processes, free_ports, tmp_path_factory):
-    """`run_workers(names)`: what each of two processes, one strategy, makes of the cases."""
+def start_workers(processes, free_ports, tmp_path_factory):
+    """`start_workers(names)`: two processes, one strategy, that train cases one by one.
 
-    def run_workers(names, timeout=120):
+    It returns a function of a case, which gives what each of them made of it.
+    """
+    begun = []
+
+    def start_workers(names):
+        folder = tmp_path_factory.mktemp("workers")
         cluster = [f"127.0.0.1:{port}" for port in free_ports(2)]
-        files = [tmp_path_factory.mktemp("workers") / "results.json" for _ in cluster]
         workers = [
-            processes.Process(target=replicated.work, args=(cluster, index, [*names], file))
-            for index, file in enumerate(files)
+            processes.Process(target=replicated.work, args=(cluster, index, [*names], folder))
+            for index in range(2)
         ]
+        begun.extend(workers)
         for worker in workers:
             worker.start()
-        end = time.monotonic() + timeout
-        for worker in workers:
-            worker.join(end - time.monotonic())
-        codes = [worker.exitcode for worker in workers]
-        for worker in workers:
-            worker.kill()
-        assert codes == [0, 0]
-        return [json.loads(file.read_text()) for file in files]
 
-    return run_workers
+        def results(name, seconds=120):
+            files = [folder / f"{name}.{index}.json" for index in range(2)]
+            end = time.monotonic() + seconds
+            while not all(file.exists() for file in files):
+                assert all(worker.exitcode in (None, 0) for worker in workers), name
+                assert time.monotonic() < end, f"{name}: not within {seconds} s"
+                time.sleep(0.1)
+            return [json.loads(file.read_text()) for file in files]
+
+        return results
+
+    yield start_workers
+    for worker in begun:
+        worker.kill()
 
 
 def test_every_trainer_has_a_case():
@@ -90,22 +100,22 @@ def test_augmentation_on_replicas(two_replicas):
     assert np.isfinite(trainer.fit(data, verbose=0).history["loss"]).all()
 
 
-def test_two_processes_train_as_one_device_does(run_workers):
-    for result in run_workers(["MEALV2"]):
-        assert_same("MEALV2", result["MEALV2"])
+def test_two_processes_train_as_one_device_does(start_workers):
+    for result in start_workers(["MEALV2"])("MEALV2"):
+        assert_same("MEALV2", result)
 
 
 @pytest.fixture(scope="module")
-def workers(run_workers):
-    """One pair of processes trains everything."""
-    return run_workers(replicated.CASES, timeout=600)
+def workers(start_workers):
+    """Starting takes longer than training, so one pair of processes trains everything."""
+    return start_workers(replicated.CASES)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", replicated.CASES)
 def test_every_trainer_on_two_processes(name, workers):
-    for result in workers:
-        assert_same(name, result[name])
+    for result in workers(name):
+        assert_same(name, result)
 
 
 @pytest.mark.parametrize("kind", ("sequential", "functional"))

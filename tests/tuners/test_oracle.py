@@ -106,6 +106,19 @@ def test_silent_worker_loses_its_trial(make):
     assert oracle.trials[lost.trial_id].score == score and oracle.end_order == [lost.trial_id]
 
 
+def test_a_trial_that_kills_its_workers_fails(make):
+    oracle = make(lease_s=10)
+    lost = [oracle.create_trial("a")]
+    for worker in ("b", "c"):
+        oracle.leases.clock.now += 11
+        lost.append(oracle.create_trial(worker))
+    oracle.leases.clock.now += 11
+    assert len({trial.trial_id for trial in lost}) == 1
+    assert oracle.create_trial("d").trial_id != lost[0].trial_id
+    failed = oracle.trials[lost[0].trial_id]
+    assert failed.status == "FAILED" and "3 workers fell silent in this trial, c" in failed.message
+
+
 def test_silent_worker_that_is_back_goes_on(make):
     oracle = make(lease_s=10)
     trial = oracle.create_trial("a")
@@ -201,8 +214,11 @@ def test_retries_and_written_messages(make, tmp_path):
     assert oracle.trials[trial.trial_id].message == "MemoryError"
     again = oracle.create_trial("a")
     assert again.trial_id == trial.trial_id and again.message is None
-    finish(oracle, again, "INVALID")
-    assert statuses(oracle) == ["FAILED"] and oracle.error is None
+    finish(oracle, again)
+    assert statuses(oracle) == ["COMPLETED"] and oracle.trials[trial.trial_id].message is None
+    for _ in range(2):
+        run(oracle, "a", "INVALID", "again")
+    assert statuses(oracle) == ["COMPLETED", "FAILED"] and oracle.error is None
     fatal = oracle.create_trial("a")
     folder = tmp_path / "search" / f"trial_{fatal.trial_id}"
     (folder / FATAL).write_text("FatalTypeError: no model")
