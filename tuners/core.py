@@ -303,7 +303,7 @@ class NARSCore:
         if inside < LEAST_SHARE * len(results):
             warnings.warn(
                 f"{inside} of {len(results)} results meet {list(constraints)}: there the predictor "
-                "extrapolates. Verify its choice by trials.",
+                "extrapolates. Verify its choice by trials: `tuners.NARS` has `verify=`.",
                 stacklevel=2,
             )
         limit = Feasibility(self.statistics, constraints)

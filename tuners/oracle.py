@@ -98,6 +98,7 @@ class NARSOracle(keras_tuner.Oracle):
         self.error = None  # why no more trials are handed out
         self.over = False  # whether the chief has left
         self.exhausted = False
+        self._wanted = []  # configurations that come before the core's
         self._failures = 0  # in a row
         self._lost = collections.Counter()  # how often a trial's worker fell silent
         self._silent = {}  # trials taken from a silent worker: their ids, and whose they were
@@ -259,12 +260,23 @@ class NARSOracle(keras_tuner.Oracle):
             self.start_order.append(trial_id)
         return trial
 
+    def enqueue(self, configs):
+        """Have these configurations tried next and in full, beyond the trials that were planned."""
+        with locked(self):
+            self._wanted += configs
+            self.max_trials += len(configs)
+            self.exhausted = False
+
     def populate_space(self, trial_id):
         budget_is_spent = len(self.trials) >= self.max_trials
-        configs = [] if budget_is_spent else self.core.ask(1)
+        if self._wanted:
+            configs, epochs = [self._wanted.pop(0)], self.core.max_epochs
+            self.core.tell(trial_id, configs[0], None, finished=False)
+        else:
+            configs, epochs = [] if budget_is_spent else self.core.ask(1), self.core.epochs
         if configs:
             values = self.space.to_hyperparameters(configs[0]).values
-            return {"status": "RUNNING", "values": {**values, EPOCHS: int(self.core.epochs)}}
+            return {"status": "RUNNING", "values": {**values, EPOCHS: int(epochs)}}
         may_come_back = not budget_is_spent or self.leases.limit() < math.inf
         if self.ongoing_trials and may_come_back:
             return {"status": "IDLE"}

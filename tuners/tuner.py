@@ -166,6 +166,7 @@ class NARS(keras_tuner.Tuner):
         )
         self.space = space
         self.max_epochs = max_epochs
+        self._searched = None
         if self._is_worker():
             stock, self.oracle = self.oracle, Client(self.own_oracle, self.tuner_id)
             self.oracle.multi_worker = stock.multi_worker
@@ -183,6 +184,7 @@ class NARS(keras_tuner.Tuner):
         Raises:
             RuntimeError: Too many trials failed in a row.
         """
+        self._searched = fit_args, fit_kwargs
         self.own_oracle.verbose = fit_kwargs.get("verbose", "auto")
         if roles.is_chief_oracle():
             serve(self.oracle)
@@ -301,13 +303,33 @@ class NARS(keras_tuner.Tuner):
         """The `ArchitectureRecipePredictor`, as it was last fitted."""
         return self._known().core.predictor
 
-    def best_configs(self, constraints=(), k=5, **kwargs):
-        """The configurations that are predicted to be best, under new constraints; untrained.
+    def best_configs(self, constraints=(), k=5, verify=0):
+        """The configurations that are predicted to be best, under new constraints.
 
         Args:
-            constraints, k, **kwargs: As for `NARSCore.best_configs`.
+            constraints, k: As for `NARSCore.best_configs`.
+            verify: Trains so many of them, with what `search` was given, and predicts anew.
+
+        Returns:
+            As `NARSCore.best_configs`.
+
+        Raises:
+            ValueError: `verify` without a `search` before, or in a chief or worker.
         """
-        return self._known().core.best_configs(constraints, k=k, **kwargs)
+        several = self._is_worker() or roles.is_chief_oracle()
+        if verify and (self._searched is None or several):
+            raise ValueError(
+                "`verify` needs a `search` before it, in one process: it trains on the same data. "
+                f"Received: verify={verify}"
+            )
+        core = self._known().core
+        found = core.best_configs(constraints, k=k)
+        if not verify:
+            return found
+        self.own_oracle.enqueue([row["config"] for row in found if row["value"] is None][:verify])
+        args, kwargs = self._searched
+        self.search(*args, **kwargs)
+        return core.best_configs(constraints, k=k)
 
     def pareto(self, statistic, points=20):
         """The best at every size; as `NARSCore.pareto`."""

@@ -51,6 +51,20 @@ def test_a_search_as_any_other(make, capsys, monkeypatch):
     assert again.oracle.get_best_trials()[0].score == trials[0].score
 
 
+def test_predictions_are_verified_by_trials(make):
+    tuner = make()
+    with pytest.raises(ValueError, match="`verify` needs a `search` before it"):
+        tuner.best_configs(verify=1)
+    tuner.search(**DATA)
+    before = set(tuner.oracle.trials)
+    best = [row["config"] for row in tuner.best_configs(k=3) if row["value"] is None]
+    tuner.best_configs(k=3, verify=2)
+    new = [tuner.oracle.trials[i] for i in sorted(set(tuner.oracle.trials) - before)]
+    tried = [tuner.space.from_hyperparameters(trial.hyperparameters) for trial in new]
+    assert tried == best[:2] and all(trial.status == "COMPLETED" for trial in new)
+    assert all(trial.hyperparameters.values["tuner/epochs"] == 2 for trial in new)
+
+
 def test_later_trials_end_where_the_order_is_settled(make):
     """By the first ones the order after the first epoch is that of the last."""
     tuner = make(max_epochs=4, max_trials=6)
