@@ -46,6 +46,9 @@ class Nearest:
         assert len(configs) == len(values) and np.argmax(values) == 0
         return 0.25
 
+    def score(self, configs, *args, **kwargs):
+        return self.score_vectors(self.space.encode(configs))
+
     def score_vectors(self, vectors, *args):
         distance = np.square(vectors[:, None] - self.known[None]).sum(-1)
         return self.values[distance.argmin(1)]
