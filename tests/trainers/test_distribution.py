@@ -106,9 +106,10 @@ def test_two_processes_train_as_one_device_does(start_workers):
 
 
 @pytest.fixture(scope="module")
-def workers(start_workers):
-    """Starting takes longer than training, so one pair of processes trains everything."""
-    return start_workers(replicated.CASES)
+def workers(start_workers, request):
+    """Starting takes longer than training, so one pair of processes trains all that is asked."""
+    tests = [item for item in request.session.items if "workers" in item.fixturenames]
+    return start_workers([item.callspec.params["name"] for item in tests])
 
 
 @pytest.mark.slow
