@@ -117,15 +117,20 @@ def _averages_scalars(strategy):
 def _make_train_function(model, stock, force=False):
     if not needs_repair(model.distribute_strategy):
         stock(force)
-    elif model.train_function is None or force:
+    elif force or _is_of_others(model, model.train_function):
         model.train_function = _step_function(model, model.train_step)
 
 
 def _make_test_function(model, stock, force=False):
     if not needs_repair(model.distribute_strategy):
         stock(force)
-    elif model.test_function is None or force:
+    elif force or _is_of_others(model, model.test_function):
         model.test_function = _step_function(model, model.test_step)
+
+
+def _is_of_others(model, function):
+    """Whether a step's function is missing, or was made for batches of other shapes."""
+    return function is None or getattr(function, "shapes", None) != model._shapes
 
 
 def _step_function(model, step):
@@ -136,10 +141,16 @@ def _step_function(model, step):
             "`steps_per_execution` must be 1 with several workers. "
             f"Received: steps_per_execution={model.steps_per_execution}"
         )
-    step = model._autoconvert_optionals(step)
+    step, shapes = model._autoconvert_optionals(step), model._shapes
+
+    def shaped_step(batch):
+        if shapes is not None:
+            values = map(tf.ensure_shape, tf.nest.flatten(batch), shapes)
+            batch = tf.nest.pack_sequence_as(batch, [*values])
+        return step(batch)
 
     def one_step(batch):
-        logs = strategy.run(step, args=(batch,))
+        logs = strategy.run(shaped_step, args=(batch,))
         return keras.tree.map_structure(lambda log: strategy.reduce("MEAN", log, axis=None), logs)
 
     def next_step(iterator):
@@ -156,6 +167,7 @@ def _step_function(model, step):
             return next_step(iterator)
         return one_step(next(iterator))
 
+    function.shapes = shapes
     return function
 
 
@@ -168,5 +180,9 @@ def _symbolic_build(model, stock, iterator=None, data_batch=None):
     local = keras.tree.map_structure(
         lambda values: strategy.experimental_local_results(values)[0], next(batches)
     )
+    model._shapes = None
+    source = tf.nest.flatten(iterator.data_adapter.get_tf_dataset().element_spec)
+    if all(spec.shape.is_fully_defined() for spec in source):  # which distribution forgets
+        model._shapes = tuple(value.shape for value in tf.nest.flatten(local))
     with strategy.scope():
         model._symbolic_build(data_batch=local)
