@@ -262,8 +262,8 @@ class NARSCore:
 
         Returns:
             A list of `{"id", "config", "value", "feasible", "measured"}`, one of every finished
-            trial: the best first, those that break a measured constraint after all that don't, and
-            failed ones last.
+            trial: the best first, compared after as many epochs as all have; those that break a
+            measured constraint after all that don't, and failed ones last.
         """
         found = [
             {
@@ -279,9 +279,15 @@ class NARSCore:
 
         def rank(result):
             failed = result["value"] is None
-            return failed, not result["feasible"], 0 if failed else -self._sign * result["value"]
+            value = 0 if failed else self.compared(result["id"])
+            return failed, not result["feasible"], -self._sign * value
 
         return sorted(found, key=rank)
+
+    def compared(self, id):
+        """A finished trial's value as it is compared: after as many epochs as all trials have."""
+        trial, epochs = self._trials[id], self.epochs
+        return trial.value if epochs == self.max_epochs else trial.value_at(epochs)
 
     def best_configs(self, constraints=(), k=5):
         """The best that the predictor knows of, under other constraints and without any trial.
@@ -460,12 +466,11 @@ class NARSCore:
 
     def _results_to_fit(self):
         """`(id, result, measured)` of finished trials, in an order that is not of their arrival."""
-        epochs = self.epochs
         rows = []
         for key, trial in self._keyed_trials():
             if trial.finished:
-                value = trial.value if epochs == self.max_epochs else trial.value_at(epochs)
-                rows.append((key, str(trial.id), (trial.id, value, dict(trial.measured))))
+                result = (trial.id, self.compared(trial.id), dict(trial.measured))
+                rows.append((key, str(trial.id), result))
         return [row[-1] for row in sorted(rows, key=lambda row: row[:2])]
 
     def _learn(self, results):

@@ -179,6 +179,16 @@ class NARSOracle(keras_tuner.Oracle):
                 return Trial(self.hyperparameters.copy(), trial_id, TrialStatus.STOPPED)
             return self.trials[trial_id]
 
+    def get_best_trials(self, num_trials=1):
+        """The best trials, compared after as many epochs as all of them have."""
+        trials = [t for t in self.trials.values() if t.status == TrialStatus.COMPLETED]
+        trials.sort(
+            key=lambda trial: self.core.compared(trial.trial_id),
+            reverse=self.objective.direction == "max",
+        )
+        others = [t for t in self.trials.values() if t.status != TrialStatus.COMPLETED]
+        return (trials + others)[:num_trials]
+
     # Who has what.
 
     def requeue_silent(self):

@@ -81,6 +81,10 @@ def test_later_trials_end_where_the_order_is_settled(make):
     epochs = tuner.own_oracle.core.epochs
     assert 1 <= epochs < 4
     assert seen == [4] * 4 + [epochs] * 2
+    # those that were trained on are no better for it
+    best = tuner.oracle.get_best_trials(6)
+    after = [t.metrics.get_history("val_loss")[epochs - 1].mean() for t in best]
+    assert after == sorted(after) and after[0] < after[-1]
 
 
 def test_an_oracle_may_stop_a_trial(make, monkeypatch):
