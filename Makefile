@@ -8,7 +8,7 @@ PEERS := .venv-peers
 TF216 := .venv-tf216
 
 # Two tests at a time; tests/conftest.py keeps each to one thread.
-PYTEST := -m pytest -n 2 --dist worksteal
+PYTEST := -m pytest -n 2 --dist worksteal --durations 20
 
 .PHONY: demo test test-data test-release test-peers test-tf216 lint bench clean
 
