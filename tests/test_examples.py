@@ -43,7 +43,9 @@ def test_energy_profile(root, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["cifar_resnet8", "resnet18"])
+@pytest.mark.parametrize(
+    "model", ["cifar_resnet8", pytest.param("resnet18", marks=pytest.mark.release)]
+)
 def test_train_resnet(root, tmp_path, model):
     script = root / "examples" / "train_resnet.py"
     command = [sys.executable, script, "--short", "--model", model, "--output", tmp_path]
@@ -114,7 +116,9 @@ def test_without_labels(root, tmp_path, system):
     assert run.returncode == 0, run.stderr
     state = json.loads((tmp_path / "runs.json").read_text())["results"]["0"]
     found = state if system == "simclr_v2" else state["multi-crop"]
-    assert all(0.1 < accuracy <= 1 for accuracy in found.values()), found
+    # so short a fine-tuning may be no better than a guess, of ten
+    least = {name: 0.4 if "neighbours" in name else 0.05 for name in found}
+    assert all(least[name] < accuracy <= 1 for name, accuracy in found.items()), found
     assert (tmp_path / "table.md").exists() and (tmp_path / "accuracy.png").exists()
     assert [*tmp_path.rglob("saved_model.pb")]
 
