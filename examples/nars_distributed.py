@@ -15,20 +15,16 @@ address. With `TF_CONFIG` set, workers of one `--name` are a cluster that trains
 
 import argparse
 import os
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import keras
 import keras_tuner
 import tensorflow as tf
-from search_systems import SYSTEMS
+from search_systems import SYSTEMS, free_ports, prepare, report_best
 
-import keras_resnets as kr
 import tuners
-from keras_resnets.analysis import Table
 from keras_resnets.files import write_whole
 
 
@@ -40,9 +36,7 @@ def main():
         sys.exit(start_all(args, output))
     join(args)
     strategy = tf.distribute.MultiWorkerMirroredStrategy() if "TF_CONFIG" in os.environ else None
-    keras.utils.set_random_seed(args.seed)
-    sample = "speech_sample" if args.system == "ecapa_tdnn" else "fashion_sample"
-    system = SYSTEMS[args.system](args, kr.datasets.load(args.data or sample))
+    system = prepare(args)
     tuner = tuners.NARS(
         tuners.recipe_hypermodel(system.factory, system.trainer, system.space, system.fit),
         system.space,
@@ -88,9 +82,7 @@ def parse():
 
 def start_all(args, output):
     """A chief and workers as processes of this computer; returns the search's exit code."""
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{place.getsockname()[1]}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     command = [sys.executable, __file__, "--address", address, "--output", str(output)]
     for option in ("system", "data", "trials", "epochs", "examples", "seed"):
         if (value := getattr(args, option)) is not None:
@@ -128,17 +120,9 @@ def join(args):
 
 def report(tuner, system, output):
     """The best trials, as a table and a plot of when they were found."""
-    trials = list(tuner.oracle.trials.values())
-    rows = []
-    for trial in tuner.oracle.get_best_trials(5):
-        config = system.space.from_hyperparameters(trial.hyperparameters)
-        shown = {k: f"{v:.3g}" if isinstance(v, float) else v for k, v in config.items()}
-        rows.append({system.objective: f"{trial.score:.4f}", "trial": trial.trial_id, **shown})
-    table = Table(rows)
-    print(f"\n{table}")
-    with write_whole(output / "table.md") as place:
-        place.write_text(table.to_markdown() + "\n", encoding="utf-8")
-    plot([trial.score for trial in trials if trial.score is not None], system, output)
+    report_best(tuner, system, output)
+    scores = [trial.score for trial in tuner.oracle.trials.values()]
+    plot([score for score in scores if score is not None], system, output)
     print(f"Table and plot: {output}")
 
 

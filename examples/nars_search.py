@@ -11,7 +11,6 @@ interrupted goes on; `--restart` begins anew.
 """
 
 import argparse
-import dataclasses
 import shutil
 import sys
 from pathlib import Path
@@ -43,8 +42,7 @@ def main():
     if not hasattr(data, "x_train") or data.x_test is None:
         sys.exit("--data must be images in memory with a test set, as fashion_sample or cifar10")
     if args.examples:
-        part = {"x_train": data.x_train[: args.examples], "y_train": data.y_train[: args.examples]}
-        data = dataclasses.replace(data, **part)
+        data = data.subset(slice(args.examples))
     output = Path(args.output)
     if args.restart:
         shutil.rmtree(output, ignore_errors=True)

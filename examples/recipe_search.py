@@ -4,7 +4,6 @@
     python examples/recipe_search.py --system ecapa_tdnn --trials 20       # bundled speech
     python examples/recipe_search.py --system simclr --tuner random --data cifar10
     python examples/recipe_search.py --system resnet --strategy mirrored
-
     python examples/recipe_search.py --system resnet --strategy multi_worker
 
 A search that was interrupted goes on; `--restart` begins anew. `--strategy multi_worker` trains
@@ -14,24 +13,22 @@ this script once for each, with what `start_cluster` sets.
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import keras_tuner
 import tensorflow as tf
-from search_systems import parse, prepare
+from search_systems import free_ports, parse, prepare, report_best
 
 import tuners
-from keras_resnets.analysis import Table
-from keras_resnets.files import write_whole
 
 
 def main():
     args = parse(__doc__, add_options)
     if args.strategy == "multi_worker" and "KERASTUNER_TUNER_ID" not in os.environ:
         sys.exit(start_cluster(args))
+    is_worker = args.strategy == "multi_worker" and "TF_CONFIG" in os.environ  # of a chief
     strategy = make_strategy(args.strategy)
     system = prepare(args)
     output = Path(args.output or f"results/recipe_search/{args.system}")
@@ -46,11 +43,12 @@ def main():
         distribution_strategy=strategy,
         directory=output,
         project_name=args.tuner,
-        overwrite=args.restart,
+        overwrite=args.restart and not is_worker,
     )
     tuner.search(verbose=2)
-    if "TF_CONFIG" not in os.environ:  # else the chief reports
-        report(tuner, system, output)
+    if not is_worker:
+        report_best(tuner, system, output)
+        print(f"Table: {output / 'table.md'}")
 
 
 def add_options(parser):
@@ -125,28 +123,6 @@ def start_cluster(args):
         )
     ]
     return max(process.wait() for process in processes)
-
-
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [str(place.getsockname()[1]) for place in sockets]
-    for place in sockets:
-        place.close()
-    return ports
-
-
-def report(tuner, system, output):
-    """The best trials as a table."""
-    rows = []
-    for trial in tuner.oracle.get_best_trials(5):
-        config = system.space.from_hyperparameters(trial.hyperparameters)
-        shown = {k: f"{v:.3g}" if isinstance(v, float) else v for k, v in config.items()}
-        rows.append({system.objective: f"{trial.score:.4f}", **shown})
-    table = Table(rows)
-    print(f"\n{table}")
-    with write_whole(output / "table.md") as place:
-        place.write_text(table.to_markdown() + "\n", encoding="utf-8")
-    print(f"Table: {output / 'table.md'}")
 
 
 if __name__ == "__main__":

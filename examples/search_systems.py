@@ -6,6 +6,7 @@ part in it.
 
 import argparse
 import dataclasses
+import socket
 import sys
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ import numpy as np
 import keras_resnets as kr
 import trainers
 import tuners
+from keras_resnets.analysis import Table
+from keras_resnets.files import write_whole
 from trainers import recipes
 
 HELD_OUT = 5  # one example in so many judges the trials
@@ -52,6 +55,28 @@ def prepare(args):
     keras.utils.set_random_seed(args.seed)
     sample = "speech_sample" if args.system == "ecapa_tdnn" else "fashion_sample"
     return SYSTEMS[args.system](args, kr.datasets.load(args.data or sample))
+
+
+def report_best(tuner, system, output):
+    """The best trials as a table."""
+    rows = []
+    for trial in tuner.oracle.get_best_trials(5):
+        config = system.space.from_hyperparameters(trial.hyperparameters)
+        shown = {k: f"{v:.3g}" if isinstance(v, float) else v for k, v in config.items()}
+        rows.append({system.objective: f"{trial.score:.4f}", "trial": trial.trial_id, **shown})
+    table = Table(rows)
+    print(f"\n{table}")
+    with write_whole(output / "table.md") as place:
+        place.write_text(table.to_markdown() + "\n", encoding="utf-8")
+
+
+def free_ports(count):
+    """Numbers of TCP ports of this computer that nobody listens on, as text."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [str(place.getsockname()[1]) for place in sockets]
+    for place in sockets:
+        place.close()
+    return ports
 
 
 def evaluate(system, config):

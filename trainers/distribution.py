@@ -130,7 +130,12 @@ def _make_test_function(model, stock, force=False):
 
 def _is_of_others(model, function):
     """Whether a step's function is missing, or was made for batches of other shapes."""
-    return function is None or getattr(function, "shapes", None) != model._shapes
+    return function is None or getattr(function, "shapes", None) != _worker_shapes(model)
+
+
+def _worker_shapes(model):
+    """Of the tensors of a worker's batch, where all batches are alike; `None` where not."""
+    return getattr(model, "_worker_shapes", None)
 
 
 def _step_function(model, step):
@@ -141,7 +146,7 @@ def _step_function(model, step):
             "`steps_per_execution` must be 1 with several workers. "
             f"Received: steps_per_execution={model.steps_per_execution}"
         )
-    step, shapes = model._autoconvert_optionals(step), model._shapes
+    step, shapes = model._autoconvert_optionals(step), _worker_shapes(model)
 
     def shaped_step(batch):
         if shapes is not None:
@@ -180,9 +185,9 @@ def _symbolic_build(model, stock, iterator=None, data_batch=None):
     local = keras.tree.map_structure(
         lambda values: strategy.experimental_local_results(values)[0], next(batches)
     )
-    model._shapes = None
+    model._worker_shapes = None
     source = tf.nest.flatten(iterator.data_adapter.get_tf_dataset().element_spec)
     if all(spec.shape.is_fully_defined() for spec in source):  # which distribution forgets
-        model._shapes = tuple(value.shape for value in tf.nest.flatten(local))
+        model._worker_shapes = tuple(value.shape for value in tf.nest.flatten(local))
     with strategy.scope():
         model._symbolic_build(data_batch=local)
