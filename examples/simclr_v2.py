@@ -75,10 +75,10 @@ def parse():
     parser.add_argument("--seeds", type=int, default=1, help="how many")
     parser.add_argument("--output", default="results/simclr_v2", help="folder of results")
     parser.add_argument("--restart", action="store_true", help="forget the runs in OUTPUT")
-    parser.add_argument("--short", action="store_true", help="a minute of the three steps")
+    parser.add_argument("--short", action="store_true", help="a minute or two, to try it out")
     args = parser.parse_args()
     if args.short:
-        args.epochs, args.images, args.side = 1, 1024, 14
+        args.epochs, args.side = 1, 14
     return args
 
 
@@ -114,6 +114,8 @@ def run(args, data, seed, output, runs):
         pretrain, fine_tune, distil = (
             r.replace(size=args.side) for r in (pretrain, fine_tune, distil)
         )
+    if args.short:
+        fine_tune, distil = fine_tune.shortened(2), distil.shortened(1)
     labelled = kr.datasets.load(args.labelled) if args.labelled else known(data, args.labels, seed)
     fine_tune = at_most(fine_tune, labelled)
     few = trainers.ImageBatches(labelled, fine_tune)
@@ -134,21 +136,17 @@ def run(args, data, seed, output, runs):
     pretrained = backbone.get_weights()
 
     print(f"2. Fine-tuning on {few.examples} labelled images")
-    if not args.short:
-        runs.put(seed, LABELS, fit(args, fine_tune, classifier(teacher), few))
-        features = fine_tune.replace(from_layer=0).build_trainer(simclr, few.classes)
-        runs.put(seed, FEATURES, fit(args, fine_tune, features, few))
-        backbone.set_weights(pretrained)
+    runs.put(seed, LABELS, fit(args, fine_tune, classifier(teacher), few))
+    features = fine_tune.replace(from_layer=0).build_trainer(simclr, few.classes)
+    runs.put(seed, FEATURES, fit(args, fine_tune, features, few))
+    backbone.set_weights(pretrained)
     tuned = fine_tune.build_trainer(simclr, few.classes)
     runs.put(seed, MIDDLE, fit(args, fine_tune, tuned, few))
 
     print("3. Distillation")
-    distilled_on = {STUDENT: every}
-    if not args.short:
-        runs.put(seed, STUDENT_LABELS, fit(args, fine_tune, classifier(student), few))
-        labelled = trainers.ImageBatches(labelled, at_most(distil, labelled))
-        distilled_on = {STUDENT_FEW: labelled, STUDENT: every}
-    for name, batches in distilled_on.items():
+    runs.put(seed, STUDENT_LABELS, fit(args, fine_tune, classifier(student), few))
+    labelled = trainers.ImageBatches(labelled, at_most(distil, labelled))
+    for name, batches in ((STUDENT_FEW, labelled), (STUDENT, every)):
         smaller = classifier(student)
         distiller = distil.build_trainer(smaller, tuned)
         runs.put(seed, name, fit(args, distil, distiller, batches, every.steps_per_epoch))

@@ -77,8 +77,7 @@ def parse():
     parser.add_argument("--short", action="store_true", help="a minute or two, to try it out")
     args = parser.parse_args()
     if args.short:
-        args.epochs, args.networks = 1, ["multi-crop"]
-        args.images, args.side = 1024, 14
+        args.epochs, args.networks, args.side = 1, ["untrained", "multi-crop"], 14
     return args
 
 
@@ -113,7 +112,7 @@ def run(args, data, network, seed, output):
     if args.side:
         fine_tune = fine_tune.replace(size=args.side)
     if args.short:
-        linear = linear.shortened(5)
+        fine_tune, linear = fine_tune.shortened(2), linear.shortened(5)
     few, every = (trainers.ImageBatches(images, fine_tune) for images in (labelled, data))
     build, name = (small_network, "8x16") if small else (imagenet_network, "50x1")
     backbone = build(name, (None, None, every.image_shape[-1]))

@@ -43,9 +43,7 @@ def test_energy_profile(root, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "model", ["cifar_resnet8", pytest.param("resnet18", marks=pytest.mark.release)]
-)
+@pytest.mark.parametrize("model", ["cifar_resnet8", "resnet18"])
 def test_train_resnet(root, tmp_path, model):
     script = root / "examples" / "train_resnet.py"
     command = [sys.executable, script, "--short", "--model", model, "--output", tmp_path]
@@ -83,14 +81,18 @@ def test_compare_norms(root, tmp_path):
 @pytest.mark.slow
 def test_meal_v2(root, tmp_path):
     script = root / "examples" / "meal_v2.py"
-    command = [sys.executable, script, "--short", "--output", tmp_path, "--variants", "MEAL V2"]
-    command += ["--teachers", "cifar_resnet8", "cifar_resnet8_24"]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    command = [sys.executable, script, "--short", "--output", tmp_path]
+    for _ in range(2):  # the second run finds the first one's networks and trains nothing
+        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
     found = json.loads((tmp_path / "runs.json").read_text())["results"]
     results = found["teachers"] | found["0"]
     table = (tmp_path / "table.md").read_text()
-    for name in ("teachers together", "student, MEAL V2 without labels"):
+    for name in (
+        "teachers together",
+        "student, MEAL V2 without labels",
+        "student, further on labels",
+    ):
         assert name in table and results[name] > 0.25  # of ten classes
     served = float(re.search(r"right on (.*) %", run.stdout)[1])
     assert served == pytest.approx(100 * results["student, MEAL V2 without labels"], abs=1)
@@ -112,13 +114,13 @@ def test_readme(root, tmp_path):
 @pytest.mark.parametrize("system", ["simclr_v2", "swav"])
 def test_without_labels(root, tmp_path, system):
     command = [sys.executable, root / "examples" / f"{system}.py", "--short", "--output", tmp_path]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    for _ in range(2):  # the second run finds all done
+        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+    assert "Seed 0" not in run.stdout
     state = json.loads((tmp_path / "runs.json").read_text())["results"]["0"]
-    found = state if system == "simclr_v2" else state["multi-crop"]
-    # so short a fine-tuning may be no better than a guess, of ten
-    least = {name: 0.4 if "neighbours" in name else 0.05 for name in found}
-    assert all(least[name] < accuracy <= 1 for name, accuracy in found.items()), found
+    found = state if system == "simclr_v2" else {**state["untrained"], **state["multi-crop"]}
+    assert all(0.1 < accuracy <= 1 for accuracy in found.values()), found
     assert (tmp_path / "table.md").exists() and (tmp_path / "accuracy.png").exists()
     assert [*tmp_path.rglob("saved_model.pb")]
 

@@ -14,12 +14,12 @@ SIDE = 16
 @pytest.mark.data
 @pytest.mark.slow
 def test_neighbours_of_simclrs_features():
-    """Of ten classes, from 30 % to above 34.5 % in four epochs; twelve reach 38 %."""
+    """A minute or three of training: from 30 to above 36.5 % of ten classes."""
     keras.utils.set_random_seed(0)
     data = kr.datasets.load("cifar10")
     assert data.x_train.shape == (4029, 32, 32, 3) and len(data.x_test) == 800
     backbone = kr.cifar_resnet(8, include_top=False, pooling="avg", input_shape=(SIDE, SIDE, 3))
-    recipe = SIMCLR_SMALL.replace(size=SIDE, epochs=4)
+    recipe = SIMCLR_SMALL.replace(size=SIDE, epochs=10)
     steps = len(data.x_train) // recipe.batch_size
     extract = FeatureExtractor(backbone)
     small = [
@@ -43,5 +43,5 @@ def test_neighbours_of_simclrs_features():
         views, steps_per_epoch=steps, epochs=recipe.epochs, shuffle=False, verbose=0
     )
     trained = score()
-    assert history.history["loss"][-1] < 0.9 * history.history["loss"][0]
-    assert trained >= 0.345 and trained >= untrained + 0.03, (untrained, trained)
+    assert history.history["loss"][-1] < 0.85 * history.history["loss"][0]
+    assert trained >= 0.365 and trained >= untrained + 0.03, (untrained, trained)

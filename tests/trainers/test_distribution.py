@@ -20,19 +20,22 @@ import replicated
 
 # Of each replica's own examples, by their definition.
 LOCAL = {"contrastive_top1", "contrastive_top5", "entropy", "negative_cosine", "deviation"}
+# How far weights may be apart where rounding grows from step to step; elsewhere 1e-5.
+WEIGHTS = {"SimCLR": 5e-4, "SwAV": 5e-4, "MEALV2": 1e-6}
 SMALLEST = [name for name in replicated.CASES if "," not in name]
 
 one_device = functools.cache(replicated.train)
 
 
-def assert_same(name, several):
+def assert_same(name, several, rtol=1e-4):
     one = one_device(name)
     assert set(several) == set(one)
     weights = several.pop("weights")
-    np.testing.assert_allclose(weights, one["weights"], atol=5e-4, err_msg=name)
+    atol = WEIGHTS.get(name.split(",")[0], 1e-5)
+    np.testing.assert_allclose(weights, one["weights"], rtol=1e-4, atol=atol, err_msg=name)
     for key, values in several.items():
-        if key.removeprefix("test_") not in LOCAL:
-            close = dict(rtol=1e-4, atol=1e-6)
+        if (figure := key.removeprefix("test_")) not in LOCAL:
+            close = dict(rtol=rtol, atol=1e-5 if figure == "positive_cosine" else 1e-6)
             np.testing.assert_allclose(values, one[key], **close, err_msg=f"{name}: {key}")
 
 
@@ -89,7 +92,7 @@ def test_every_trainer_has_a_case():
     ],
 )
 def test_two_replicas_train_as_one_device_does(name, two_replicas):
-    assert_same(name, replicated.train(name, two_replicas))
+    assert_same(name, replicated.train(name, two_replicas), rtol=1e-5)
 
 
 @pytest.mark.slow
