@@ -5,6 +5,7 @@ import importlib
 from tuners.constraint import Constraint
 from tuners.core import NARSCore
 from tuners.dimensions import Categorical, Integer, Ordinal, Real
+from tuners.extra import import_keras_tuner
 from tuners.fbnet_cost import fbnet_v3_statistics
 from tuners.fbnet_hypermodel import fbnet_v3_hypermodel
 from tuners.fbnet_v3 import (
@@ -47,10 +48,5 @@ ON_DEMAND = {"NARSOracle": "tuners.oracle", "NARS": "tuners.tuner"}  # they are 
 def __getattr__(name):
     if name not in ON_DEMAND:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        import keras_tuner  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "A KerasTuner search needs keras-tuner: pip install keras_resnets[tuner]"
-        ) from error
+    import_keras_tuner()
     return getattr(importlib.import_module(ON_DEMAND[name]), name)

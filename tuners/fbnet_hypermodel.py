@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from trainers import PartialTrainer
 from trainers.recipes import FBNETV3_SEARCH
+from tuners.extra import import_keras_tuner
 from tuners.fbnet_v3 import fbnet_v3_config
 
 IMAGENET_IMAGES = 1_281_167
@@ -48,12 +49,7 @@ def fbnet_v3_hypermodel(
     Reference:
         Dai et al., FBNetV3, CVPR 2021 (arXiv 2006.02049).
     """
-    try:
-        import keras_tuner
-    except ImportError as error:
-        raise ImportError(
-            "A KerasTuner search needs keras-tuner: pip install keras_resnets[tuner]"
-        ) from error
+    keras_tuner = import_keras_tuner()
 
     if any(d.part == "architecture" for d in space.dimensions) == (config is not None):
         raise ValueError(

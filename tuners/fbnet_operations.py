@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from keras_resnets.models.fbnet_v3 import round8
+from keras_resnets.models.fbnet_v3 import round8, squeezed
 
 
 class Operation(NamedTuple):
@@ -72,8 +72,7 @@ def fbnet_v3_operations(config, classes=1000):
             found.append(Operation("unit", side, inner, inner, kernel, stride, inner))
             side = -(-side // stride)
             if stage.use_se:
-                hidden = round8(int(inner * 0.25 / expansion))
-                found.append(Operation("gate", side, inner, hidden))
+                found.append(Operation("gate", side, inner, squeezed(inner, expansion)))
             found.append(Operation("linear", side, inner, stage.channels))
             if stride == 1 and x == stage.channels:
                 found.append(Operation("add", side, x, x))

@@ -3,6 +3,7 @@
 import dataclasses
 
 from tuners.dimensions import Categorical, Dimension, Integer, Ordinal, Real
+from tuners.extra import import_keras_tuner
 from tuners.search_space import SearchSpace
 
 
@@ -75,12 +76,7 @@ def recipe_hypermodel(factory, trainer, space, fit=None):
     """
     if space.recipe is None:
         raise ValueError("`space` must have a recipe, as `recipe_space` gives it. Received: none")
-    try:
-        import keras_tuner
-    except ImportError as error:
-        raise ImportError(
-            "A KerasTuner search needs keras-tuner: pip install keras_resnets[tuner]"
-        ) from error
+    keras_tuner = import_keras_tuner()
 
     def parts(hp):
         config = space.from_hyperparameters(hp)

@@ -9,6 +9,7 @@ import numpy as np
 
 from tuners import encoding, variation
 from tuners.dimensions import PARTS, Categorical, Integer, Ordinal, Real
+from tuners.extra import import_keras_tuner
 from tuners.sampling import distinct_points
 
 CELLS = 20  # of a `Real`: what lies in the same one is nearly the same
@@ -251,12 +252,7 @@ class SearchSpace:
         Args:
             config: Whose values it has; by default, those of KerasTuner's choice.
         """
-        try:
-            import keras_tuner
-        except ImportError as error:
-            raise ImportError(
-                "A KerasTuner search needs keras-tuner: pip install keras_resnets[tuner]"
-            ) from error
+        keras_tuner = import_keras_tuner()
         hp = keras_tuner.HyperParameters()
         if config is not None:
             self.validate(config)

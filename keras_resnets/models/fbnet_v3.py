@@ -203,6 +203,11 @@ def round8(channels):
     return nearest + 8 if nearest < 0.95 * channels else nearest
 
 
+def squeezed(inner, expansion):
+    """Channels within the squeeze-excite of a block: a quarter of those that it was given."""
+    return round8(int(inner * 0.25 / expansion))
+
+
 def FBNetV3(
     config,
     include_top=True,
@@ -296,7 +301,7 @@ def inverted_residual(
         settings["padding"] = "valid"
     x = UNIT(x, inner, kernel, stride, **settings)
     if use_se:
-        hidden = round8(int(inner * 0.25 / expansion))
+        hidden = squeezed(inner, expansion)
         functions = ("hard_swish", "hard_sigmoid")
         x = squeeze_excite(x, hidden, *functions, KAIMING_FAN_OUT, name=f"{name}_se")
     x = UNIT(x, channels, 1, act=False, zero_init=residual, name=f"{name}_project_conv")
