@@ -102,7 +102,7 @@ class PartialTrainer(MultiWorkerMixin, keras.Model):
             )
         self.report = self._choose()
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
-        with self.distribute_strategy.scope():  # now, or its first step would be traced twice
+        with self.distribute_strategy.scope():  # now, or the first trace would have to make it
             self.optimizer.build(self.trainable_variables)
 
     def train_step(self, data):
