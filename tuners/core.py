@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 
+from tuners.candidates import Candidates, inside, starting_points
 from tuners.constraint import Constraint, as_constraints
 from tuners.early_stopping import early_stop_epoch
 from tuners.evolution import evolve
@@ -32,8 +33,6 @@ OPTIONS = (
     "seed",
 )
 PRETRAINING_POINTS = 2000
-START = 50  # points that an evolution starts from
-SHORT = (20, 20)  # generations of the evolution that finds candidates
 LEAST_SHARE = 0.05  # of results that meet new constraints, or the predictor extrapolates
 
 
@@ -161,7 +160,7 @@ class NARSCore:
         self._trials = {}
         self._fitted = []  # the results that the current ranking follows from
         self._asked_at_refit = 0
-        self._rankings = None
+        self._ranked = False
         self._early_stop = None
         self._predictor = None
         self._learnt = None  # the results that the predictor has learnt from
@@ -169,14 +168,12 @@ class NARSCore:
         if measured := [c for c in self.budgets if c.measured]:
             raise ValueError(f"`budgets` must be of free statistics. Received: {measured}")
         self._pretraining = self._pretraining_points()
-        # One pool for every budget, and one for none.
-        self._limits = [self._feasibility([b]) for b in self.budgets] + [self._feasibility()]
-        pools = [
-            limit.sample(space, -(-pool_size // len(self._limits)), seed=[seed, place])
-            for place, limit in enumerate(self._limits)
+        # For every budget, and for none.
+        limits = [self._feasibility([b]) for b in self.budgets] + [self._feasibility()]
+        self._candidates = [
+            Candidates(space, limit, -(-pool_size // len(limits)), [seed, place])
+            for place, limit in enumerate(limits)
         ]
-        self._pools = [*map(self._with_keys, pools)]
-        self._pool_vectors = [space.encode(pool).astype("float32") for pool in pools]
 
     @property
     def predictor(self):
@@ -328,7 +325,7 @@ class NARSCore:
             another.
         """
         self._feasibility([Constraint(statistic, max=0)]).check_names()
-        values = self.statistics([config for *_, config in self._pools[-1]])[statistic]
+        values = self.statistics(self._candidates[-1].pool)[statistic]
         limits = np.quantile(values, np.linspace(0, 1, points + 1)[1:])
         found, start = [], []
         for most in np.unique(limits):
@@ -391,7 +388,9 @@ class NARSCore:
         self._asked_at_refit = state["asked_at_refit"]
         self._early_stop = state["early_stop"]
         self._seen = set(self.space.keys([*self._asked, *(trial.config for trial in trials)]))
-        self._rankings = None
+        self._ranked = False
+        for candidates in self._candidates:
+            candidates.forget_ranking()
 
     @property
     def _sign(self):
@@ -439,18 +438,17 @@ class NARSCore:
         """The best unseen candidate of whose turn it is, which is from now on seen."""
         if self.waiting:
             return None
-        turn = len(self._asked) % len(self._limits)
-        order = [*range(turn, len(self._limits)), *range(turn)]
+        turn = len(self._asked) % len(self._candidates)
         if len(self._asked) >= self.initial_trials:
             self._refit_if_due()
         # Between two refits, no second candidate that is nearly the same.
         near = set(self.space.cells(self._asked[self._asked_at_refit :]))
         for taboo in (near, set()):
-            for place in order:
-                for key, cell, config in (self._rankings or self._pools)[place]:
-                    if key not in self._seen and cell not in taboo:
-                        self._seen.add(key)
-                        return config
+            for candidates in self._candidates[turn:] + self._candidates[:turn]:
+                key, config = candidates.first(self._seen, taboo)
+                if config is not None:
+                    self._seen.add(key)
+                    return config
         return None
 
     def _refit_if_due(self):
@@ -459,10 +457,9 @@ class NARSCore:
         if len(finished) - len(self._fitted) >= every:
             self._fitted = self._results_to_fit()
             self._asked_at_refit = len(self._asked)
-            self._rankings = None
-        if self._rankings is None and self._fitted:
-            self._learn(self._fitted)
-            self._rankings = [self._ranking(place) for place in range(len(self._limits))]
+            self._ranked = False
+        if not self._ranked and self._fitted:
+            self._rank()
 
     def _results_to_fit(self):
         """`(id, result, measured)` of finished trials, in an order that is not of their arrival."""
@@ -483,39 +480,15 @@ class NARSCore:
         self.predictor.fit_results(configs, values, measured)
         self._learnt = list(results)
 
-    def _ranking(self, place):
-        """Candidates under one limit, as rows of `_with_keys`, the best first."""
-        pool = [config for *_, config in self._pools[place]]
-        scores = self.predictor.score_vectors(
-            self._pool_vectors[place], self.exploration, self._measured
-        )
-        rows = {row[0]: (score, row) for score, row in zip(scores.tolist(), self._pools[place])}
-        if not self.pool_only:
-            start = [pool[i] for i in np.argsort(-scores, kind="stable")[:START]]
-            start += [self._trials[id].config for id, *_ in self._fitted]
-            configs, evolved = evolve(
-                self.space,
-                self._best_of(start, self._limits[place]),
-                self._score,
-                self._limits[place] if self._limits[place].constraints else None,
-                seed=[self.seed, place, len(self._fitted)],
-                generations=SHORT,
-            )
-            new = self._with_keys(configs)
-            rows |= {row[0]: (score, row) for score, row in zip(evolved.tolist(), new)}
-        return [row for _, row in sorted(rows.values(), key=lambda found: -found[0])]
+    def _rank(self):
+        self._learn(self._fitted)
+        tried = None if self.pool_only else [self._trials[id].config for id, *_ in self._fitted]
+        for place, candidates in enumerate(self._candidates):
+            candidates.rank(self._score, tried, seed=[self.seed, place, len(self._fitted)])
+        self._ranked = True
 
-    def _with_keys(self, configs):
-        """Rows `(key, cell, config)`; those of one cell are nearly the same."""
-        return [*zip(self.space.keys(configs), self.space.cells(configs), configs)]
-
-    def _score(self, configs):
-        return self.predictor.score(configs, self.exploration, self._measured)
-
-    def _best_of(self, configs, limit):
-        configs = [config for config, fits in zip(configs, limit(configs)) if fits]
-        order = np.argsort(-self._score(configs), kind="stable")[:START]
-        return [configs[i] for i in order]
+    def _score(self, vectors):
+        return self.predictor.score_vectors(vectors, self.exploration, self._measured)
 
     def _evolved(self, limit, constraints, k, start=()):
         """Stage 3: rows of `best_configs`."""
@@ -534,17 +507,11 @@ class NARSCore:
             return self.predictor.score(configs, constraints=measured)
 
         tried = [self._trials[id].config for id, *_ in results]
-        order = np.argsort(-score(tried), kind="stable")
-        best = [tried[i] for i in order if limit([tried[i]])[0]][:START]
-        pool = [config for *_, config in self._pools[-1]]
-        inside = [config for config, fits in zip(pool, limit(pool)) if fits]
-        if len(inside) < START:
-            inside += limit.approach(self.space, pool, seed=[self.seed, 6])
-        pool = inside
-        pool = [pool[i] for i in np.argsort(-score(pool), kind="stable")[:START]]
-        start = [*best, *pool, *(c for c in start if limit([c])[0])]
+        pool = self._candidates[-1].pool
+        points = starting_points(self.space, limit, tried, pool, score, seed=[self.seed, 6])
+        points += inside(start, limit)
         configs, scores = evolve(
-            self.space, start, score, limit if limit.constraints else None, seed=[self.seed, 5]
+            self.space, points, score, limit if limit.constraints else None, seed=[self.seed, 5]
         )
         known = {key: trial for key, trial in self._keyed_trials() if trial.finished}
         found = []
