@@ -1,6 +1,5 @@
 """NARS: FBNetV3's search, as a loop of anyone asks and tells."""
 
-import json
 import warnings
 
 import numpy as np
@@ -11,10 +10,11 @@ from tuners.early_stopping import early_stop_epoch
 from tuners.evolution import evolve
 from tuners.feasibility import Feasibility
 from tuners.predictor import ArchitectureRecipePredictor
+from tuners.state import continued
 from tuners.statistics import FreeStatistics
 from tuners.trial import TrialRecord
 
-FORMAT = 1
+FORMAT = 1  # of the state
 DIRECTIONS = ("max", "min")
 # What a state must agree in, or its search would go on otherwise.
 OPTIONS = (
@@ -361,26 +361,7 @@ class NARSCore:
         Raises:
             ValueError: it is of another space, of other options or of a newer format.
         """
-        if not isinstance(state, dict) or type(state.get("format")) is not int:
-            raise ValueError(f"`state` must be of `state_dict`. Received: {str(state)[:80]}")
-        if state["format"] > FORMAT:
-            raise ValueError(
-                f"`state` must be of format {FORMAT} or older. Received: {state['format']}"
-            )
-        mine = json.loads(json.dumps(self.state_dict()))
-        state = json.loads(json.dumps(state))
-        if state["space"] != mine["space"]:
-            layouts = [set(s["space"]["layout"]) for s in (state, mine)]
-            raise ValueError(
-                "`state` must be of the same space. Columns of one only: "
-                f"{sorted(layouts[0] ^ layouts[1])}. Received: {state['space']['dimensions']}"
-            )
-        for name, value in mine["options"].items():
-            if state["options"].get(name) != value:
-                raise ValueError(
-                    f"`state` must be of a search with {name}={value!r}. "
-                    f"Received: {name}={state['options'].get(name)!r}"
-                )
+        state = continued(state, self.state_dict())
         trials = [TrialRecord.from_config(trial) for trial in state["trials"]]
         self._asked = state["asked"]
         self._trials = {trial.id: trial for trial in trials}

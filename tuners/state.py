@@ -1,4 +1,4 @@
-"""A search's state on disk: whole at any moment, even if its process is killed."""
+"""The state of a search: on disk, whole at any moment, even if its process is killed."""
 
 import json
 import os
@@ -52,3 +52,35 @@ def load_state(path):
         except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
             continue
     return None
+
+
+def continued(state, own):
+    """A search's state, through JSON, once it is known to be of a search like one's own.
+
+    Args:
+        state: of `NARSCore.state_dict`.
+        own: the same, of the search that is to go on from it.
+
+    Raises:
+        ValueError: it is of another space, of other options or of a newer format.
+    """
+    if not isinstance(state, dict) or type(state.get("format")) is not int:
+        raise ValueError(f"`state` must be of `state_dict`. Received: {str(state)[:80]}")
+    if state["format"] > own["format"]:
+        raise ValueError(
+            f"`state` must be of format {own['format']} or older. Received: {state['format']}"
+        )
+    state, own = (json.loads(json.dumps(one)) for one in (state, own))
+    if state["space"] != own["space"]:
+        layouts = [set(one["space"]["layout"]) for one in (state, own)]
+        raise ValueError(
+            "`state` must be of the same space. Columns of one only: "
+            f"{sorted(layouts[0] ^ layouts[1])}. Received: {state['space']['dimensions']}"
+        )
+    for name, value in own["options"].items():
+        if state["options"].get(name) != value:
+            raise ValueError(
+                f"`state` must be of a search with {name}={value!r}. "
+                f"Received: {name}={state['options'].get(name)!r}"
+            )
+    return state
