@@ -1,7 +1,7 @@
 """Searches a network and its recipe together under a budget of multiply-adds, by real training.
 
     python examples/nars_search.py                                  # bundled Fashion-MNIST, minutes
-    python examples/nars_search.py --data cifar10 --side 16 --trials 48 --seeds 3
+    python examples/nars_search.py --data cifar10 --side 16 --trials 40 --seeds 3
     python examples/nars_search.py --macs 3e5
 
 The space has residual networks of three stages, each with a depth and a width, and the fields of
@@ -112,6 +112,7 @@ def run(args, data, seed, folder, runs):
             statistics,
             [tuners.Constraint("macs", max=limit)],
             initial_trials=initial,
+            refit_every=1,  # less than a second, of trials that take many
             max_epochs=args.epochs,
             seed=seed,
             directory=folder,

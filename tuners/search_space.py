@@ -12,7 +12,7 @@ from tuners.dimensions import PARTS, Categorical, Integer, Ordinal, Real
 from tuners.extra import import_keras_tuner
 from tuners.sampling import distinct_points
 
-CELLS = 20  # of a `Real`: what lies in the same one is nearly the same
+CELLS = 5  # parts of a dimension of many values: within one they are nearly the same
 KINDS = {kind.__name__: kind for kind in (Categorical, Ordinal, Integer, Real)}
 
 
@@ -174,11 +174,12 @@ class SearchSpace:
         return [row.tobytes() for row in self.to_codes(configs)]
 
     def cells(self, configs):
-        """`keys` that also those share whose `Real`s lie in the same of `CELLS` equal parts."""
+        """`keys` that also those share whose many-valued dimensions lie in the same fifths."""
         codes = self.to_codes(configs)
         for place, dimension in enumerate(self.dimensions):
-            if dimension.size() == math.inf:
-                codes[:, place] = np.floor(dimension.position(codes[:, place]) * CELLS)
+            if dimension.ordered and dimension.size() > encoding.ONE_HOT_UP_TO:
+                part = np.floor(dimension.position(codes[:, place]) * CELLS)
+                codes[:, place] = np.minimum(part, CELLS - 1)
         return [row.tobytes() for row in codes]
 
     @property

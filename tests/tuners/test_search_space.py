@@ -198,6 +198,11 @@ def test_conditions_in_keras_tuner():
         assert CONDITIONAL.from_hyperparameters(hp) == config
 
 
+def wide(name):
+    """The columns of an ordered dimension of more than twelve values."""
+    return name, *(f"{name} near {place}" for place in range(8))
+
+
 def test_layout():
     space = SearchSpace([*ALL, Real("late", 0, 1, active_if=("augment", [True]))])
     assert space.layout == [
@@ -205,16 +210,24 @@ def test_layout():
         *("channels", "channels=256", "channels=512", "channels=1024"),
         "augment",
         *("batch_size", "batch_size=32", "batch_size=64", "batch_size=96", "batch_size=128"),
-        *("epochs", "dropout", "learning_rate", "late", "late is active"),
+        *(*wide("epochs"), *wide("dropout"), *wide("learning_rate"), *wide("late")),
+        "late is active",
     ]
     assert space.architecture_width == 7
     config = {"pooling": None, "augment": True, "channels": 512, "batch_size": 128, "epochs": 10}
     config |= {"dropout": 0.1, "learning_rate": 1e-3, "late": 0.25}
-    expected = [0, 1, 0, 0.5, 0, 1, 0, 0, 1, 0, 0, 0, 1, 0.5, 0.2, 2 / 3, 0.25, 1]
-    np.testing.assert_allclose(space.encode([config])[0], expected)
+    found = dict(zip(space.layout, space.encode([config])[0]))
+    plain = [value for name, value in found.items() if " near " not in name]
+    np.testing.assert_allclose(
+        plain, [0, 1, 0, 0.5, 0, 1, 0, 0, 1, 0, 0, 0, 1, 0.5, 0.2, 2 / 3, 0.25, 1]
+    )
+    # 0.2 of the way is 1.4 of the seven steps from the first column to the eighth
+    np.testing.assert_allclose(
+        [found[f"dropout near {place}"] for place in range(8)], [0, 0.6, 0.4, 0, 0, 0, 0, 0]
+    )
     # no value of an inactive dimension is told from another
     del config["late"]
-    np.testing.assert_allclose(space.encode([{**config, "augment": False}])[0, -2:], [0, 0])
+    np.testing.assert_allclose(space.encode([{**config, "augment": False}])[0, -10:], np.zeros(10))
 
 
 def test_vectors_decode_to_what_was_encoded():
@@ -231,7 +244,7 @@ def test_vectors_decode_to_what_was_encoded():
     for name in ("dropout", "learning_rate"):
         assert [c.pop(name) for c in again] == pytest.approx([c.pop(name) for c in configs])
     assert again == configs
-    with pytest.raises(ValueError, match="must have 16 columns"):
+    with pytest.raises(ValueError, match="must have 40 columns"):
         space.decode(np.zeros((1, 3)))
 
 
