@@ -23,16 +23,15 @@ from contrastive_sides import (
 )
 from paired import ROUNDS, compare, conditions, table
 
-KINDS = ("pipelines", "losses", "steps")
-
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("kinds", nargs="*", choices=[*KINDS, []], default=KINDS)
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {[*KINDS]}; default: all")
     args = parser.parse_args()
-    measure = {"pipelines": pipelines, "losses": losses, "steps": steps}
-    rows = [row for kind in args.kinds for row in measure[kind](args.rounds)]
+    if unknown := set(args.kinds) - KINDS.keys():
+        parser.error(f"KIND must be of {[*KINDS]}. Received: {sorted(unknown)}")
+    rows = [row for kind in args.kinds or KINDS for row in KINDS[kind](args.rounds)]
     print(f"\n{conditions('tensorflow', 'keras', 'torch', 'lightly')}\n\n{table(rows)}")
 
 
@@ -77,6 +76,8 @@ def steps(rounds):
         target=1.7, examples=4, rounds=rounds,
     )  # fmt: skip
 
+
+KINDS = {"pipelines": pipelines, "losses": losses, "steps": steps}
 
 if __name__ == "__main__":
     main()
