@@ -81,7 +81,8 @@ def keras_distiller(task, name):
     trainer = Distiller(
         model(task, name, 1),
         model(task, name),
-        LogitsDistillation(temperature=1.0),
+        # by its name, Keras takes the divergence of the logits instead of the probabilities
+        LogitsDistillation(temperature=1.0, loss=keras.losses.KLDivergence()),
         student_loss_weight=0.0,
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -199,7 +199,8 @@ class SelfSupervised(MultiWorkerMixin, keras.Model):
 
     def unpack(self, data):
         """Views as a list of groups (B, views, H, W, channels), and labels or None."""
-        parts = list(data) if isinstance(data, tuple | list) else [data]
+        parts = data if isinstance(data, tuple | list) else [data]
+        parts = [part for part in parts if part is not None]  # as `train_on_batch` has them
         labels = None
         if len(parts) > 1 and not _is_group(parts[-1]):
             *parts, labels = parts

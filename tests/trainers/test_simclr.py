@@ -40,6 +40,13 @@ def test_both_views_go_through_the_network_at_once():
     assert fit(trainer, LARGE[:8], epochs=1)["loss"][0] == pytest.approx(expected, rel=1e-5)
 
 
+def test_train_on_batch_is_a_step_of_fit():
+    one, two = compiled(), compiled()
+    two.set_weights(one.get_weights())
+    logs = one.train_on_batch(LARGE[:8], return_dict=True)
+    assert fit(two, LARGE[:8], epochs=1)["loss"][0] == pytest.approx(logs["loss"], rel=1e-6)
+
+
 def test_figures_are_logged_and_learning_shows():
     history = fit(compiled(loss=NTXent(0.5)), epochs=8)
     assert history["loss"][-1] < history["loss"][0]
