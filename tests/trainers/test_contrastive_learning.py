@@ -19,7 +19,7 @@ def test_neighbours_of_simclrs_features():
     data = kr.datasets.load("cifar10")
     assert data.x_train.shape == (4029, 32, 32, 3) and len(data.x_test) == 800
     backbone = kr.cifar_resnet(8, include_top=False, pooling="avg", input_shape=(SIDE, SIDE, 3))
-    recipe = SIMCLR_SMALL.replace(size=SIDE, epochs=10)
+    recipe = SIMCLR_SMALL.replace(size=SIDE, epochs=16)
     steps = len(data.x_train) // recipe.batch_size
     extract = FeatureExtractor(backbone)
     small = [
