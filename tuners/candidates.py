@@ -62,7 +62,7 @@ class Candidates:
                 self.space,
                 best_of(start, score_configs(start)),
                 score_configs,
-                self.limit if self.limit.constraints else None,
+                self.limit,
                 seed=seed,
                 generations=SHORT,
             )

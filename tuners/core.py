@@ -10,7 +10,7 @@ from tuners.early_stopping import early_stop_epoch
 from tuners.evolution import evolve
 from tuners.feasibility import Feasibility
 from tuners.predictor import ArchitectureRecipePredictor
-from tuners.state import continued
+from tuners.state import checked_state
 from tuners.statistics import FreeStatistics
 from tuners.trial import TrialRecord
 
@@ -361,7 +361,7 @@ class NARSCore:
         Raises:
             ValueError: it is of another space, of other options or of a newer format.
         """
-        state = continued(state, self.state_dict())
+        state = checked_state(state, self.state_dict())
         trials = [TrialRecord.from_config(trial) for trial in state["trials"]]
         self._asked = state["asked"]
         self._trials = {trial.id: trial for trial in trials}
@@ -491,9 +491,7 @@ class NARSCore:
         pool = self._candidates[-1].pool
         points = starting_points(self.space, limit, tried, pool, score, seed=[self.seed, 6])
         points += inside(start, limit)
-        configs, scores = evolve(
-            self.space, points, score, limit if limit.constraints else None, seed=[self.seed, 5]
-        )
+        configs, scores = evolve(self.space, points, score, limit, seed=[self.seed, 5])
         known = {key: trial for key, trial in self._keyed_trials() if trial.finished}
         found = []
         for key, config, value in zip(self.space.keys(configs), configs, scores):

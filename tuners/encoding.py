@@ -3,7 +3,7 @@
 import numpy as np
 
 ONE_HOT_UP_TO = 12  # values of an ordered dimension
-HATS = 8  # columns of one with more: each is 1 at its place and falls to 0 at the next
+HATS = 8  # columns of one with more: hat functions, 1 at a place and 0 at the next
 
 
 def column_names(dimension):
@@ -11,15 +11,16 @@ def column_names(dimension):
 
     Two values: 0 or 1. More without an order: one column a value. An order: the position from
     0 to 1, and one column a value if there are no more than 12; else eight, evenly spread, of which
-    a value has the two that it lies between. By its position alone the best value would always be
-    an end. With a condition, the last column says whether it is met; where it isn't, all are 0.
+    a value has the two that it lies between: by its position alone a predictor of few results takes
+    an end for the best. With a condition, the last column says whether it is met; where it isn't,
+    all are 0.
     """
     name, names = dimension.name, []
     if dimension.ordered or dimension.size() <= 2:
         names.append(name)
     if _is_one_hot(dimension):
         names += [f"{name}={value}" for value in dimension.values]
-    elif dimension.ordered:
+    if is_wide(dimension):
         names += [f"{name} near {place}" for place in range(HATS)]
     return names + [f"{name} is active"] * (dimension.active_if is not None)
 
@@ -37,7 +38,7 @@ def encode(dimensions, codes):
             found.append(column)
         if _is_one_hot(dimension):
             found.append(column == np.arange(dimension.size()))
-        elif dimension.ordered:
+        if is_wide(dimension):
             distance = np.abs(dimension.position(column) * (HATS - 1) - np.arange(HATS))
             found.append(np.maximum(1 - distance, 0))
         if dimension.active_if is not None:
@@ -65,5 +66,10 @@ def decode(dimensions, vectors):
     return np.stack(codes, axis=1)
 
 
+def is_wide(dimension):
+    """Whether it has an order and too many values for a column each."""
+    return dimension.ordered and dimension.size() > ONE_HOT_UP_TO
+
+
 def _is_one_hot(dimension):
-    return dimension.size() <= ONE_HOT_UP_TO if dimension.ordered else dimension.size() > 2
+    return not is_wide(dimension) if dimension.ordered else dimension.size() > 2

@@ -12,7 +12,7 @@ from tuners.dimensions import PARTS, Categorical, Integer, Ordinal, Real
 from tuners.extra import import_keras_tuner
 from tuners.sampling import distinct_points
 
-CELLS = 5  # parts of a dimension of many values: within one they are nearly the same
+CELLS = 5  # parts of a wide dimension: within one, values are nearly the same
 KINDS = {kind.__name__: kind for kind in (Categorical, Ordinal, Integer, Real)}
 
 
@@ -174,10 +174,10 @@ class SearchSpace:
         return [row.tobytes() for row in self.to_codes(configs)]
 
     def cells(self, configs):
-        """`keys` that also those share whose many-valued dimensions lie in the same fifths."""
+        """`keys` that also those share whose wide dimensions lie in the same of `CELLS` parts."""
         codes = self.to_codes(configs)
         for place, dimension in enumerate(self.dimensions):
-            if dimension.ordered and dimension.size() > encoding.ONE_HOT_UP_TO:
+            if encoding.is_wide(dimension):
                 part = np.floor(dimension.position(codes[:, place]) * CELLS)
                 codes[:, place] = np.minimum(part, CELLS - 1)
         return [row.tobytes() for row in codes]

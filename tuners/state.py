@@ -54,8 +54,8 @@ def load_state(path):
     return None
 
 
-def continued(state, own):
-    """A search's state, through JSON, once it is known to be of a search like one's own.
+def checked_state(state, own):
+    """A search's state, as JSON gives it back, if a search like one's own can go on from it.
 
     Args:
         state: of `NARSCore.state_dict`.
@@ -72,10 +72,12 @@ def continued(state, own):
         )
     state, own = (json.loads(json.dumps(one)) for one in (state, own))
     if state["space"] != own["space"]:
-        layouts = [set(one["space"]["layout"]) for one in (state, own)]
+        theirs, mine = (one["space"]["dimensions"] for one in (state, own))
+        names = {d["name"] for d in [*theirs, *mine] if d not in theirs or d not in mine}
+        if not names:  # the same, encoded otherwise
+            names = set(state["space"]["layout"]) ^ set(own["space"]["layout"])
         raise ValueError(
-            "`state` must be of the same space. Columns of one only: "
-            f"{sorted(layouts[0] ^ layouts[1])}. Received: {state['space']['dimensions']}"
+            f"`state` must be of the same space. Of one only: {sorted(names)}. Received: {theirs}"
         )
     for name, value in own["options"].items():
         if state["options"].get(name) != value:

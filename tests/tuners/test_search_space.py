@@ -248,6 +248,19 @@ def test_vectors_decode_to_what_was_encoded():
         space.decode(np.zeros((1, 3)))
 
 
+def test_cells():
+    """Fifths of a `Real` and of many whole numbers; of few values each is one."""
+    space = SearchSpace([Integer("width", 1, 64), Real("rate", 0, 1), Ordinal("depth", [1, 2])])
+
+    def cells(**changes):
+        return space.cells([{"width": 10, "rate": 0.5, "depth": 1} | changes])
+
+    assert cells() == cells(width=12) == cells(rate=0.41) == cells(rate=0.59)
+    for changes in ({"width": 14}, {"rate": 0.39}, {"rate": 0.61}, {"depth": 2}):
+        assert cells() != cells(**changes)
+    assert cells(rate=1.0) == cells(rate=0.81)
+
+
 def test_neighbours():
     space = SearchSpace(ALL[:5])
     config = {"pooling": None, "augment": True, "channels": 256, "batch_size": 64, "epochs": 100}
